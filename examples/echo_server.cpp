@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+
+// Shows: a TCP server, one coroutine per connection.
+// Run:   echo_server --port 7000         Expect: `nc 127.0.0.1 7000` gets back every line it sends; Ctrl-C ends the server.
+
+#include <array>
+#include <cstdio>
+#include <exception>
+
+#include <peal/peal.hpp>
+
+#include "support/server_options.hpp"
+
+peal::task<> session(peal::net::tcp_stream peer) {
+    std::array<std::byte, 4096> buffer;
+    while (std::size_t n = co_await peer.read(buffer))
+        co_await peer.write_all(std::span(buffer).first(n));
+}
+
+peal::task<> serve(peal::net::tcp_listener& listener) {
+    peal::scope sessions;  // joins or cancels what it started
+    for (;;) sessions.spawn(session, co_await listener.accept());
+}
+
+int main(int argc, char** argv) {
+    examples::server_options options(argc, argv, "echo_server", 7000);
+    try {
+        auto listener = peal::net::tcp_listener::bind(peal::net::address::from(options.host, options.port));
+        peal::pool pool(peal::pool_options(options.workers));
+        std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+        std::fflush(stdout);
+        peal::process::run_until_terminated(pool, serve, listener);
+    } catch (const std::exception& failure) {
+        std::fprintf(stderr, "echo_server: %s\n", failure.what());
+        return 1;
+    }
+}

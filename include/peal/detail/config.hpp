@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The few macros of peal: export, assertion, and the thread-local storage model.
+
+#if defined(PEAL_BUILD_SHARED)
+#define PEAL_EXPORT [[gnu::visibility("default")]]
+#else
+#define PEAL_EXPORT
+#endif
+
+namespace peal::detail {
+
+/// Prints "peal: `what` (file:line)" to standard error and aborts. A broken contract ends here.
+[[noreturn]] PEAL_EXPORT void assertion_failed(const char* what, const char* file, int line) noexcept;
+
+}  // namespace peal::detail
+
+/// Checks a contract in every build: `what` tells the reader which rule was broken and what to do instead.
+#define PEAL_ASSERT(condition, what)                                       \
+    (__builtin_expect(static_cast<bool>(condition), 1)                     \
+         ? static_cast<void>(0)                                            \
+         : ::peal::detail::assertion_failed(what, __FILE__, __LINE__))

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// leaf_operation: what a coroutine is suspended on when it waits for something inside the process (the end of a task, a timer):
+// one event that happens at most once, and one stopper that comes at most once. Operations of the kernel have their own
+// protocol (runtime/task/driver.hpp), because their memory is the kernel's until the last completion.
+//
+//   start      lock; arm the cancel slot; register for the event; unlock          (the coroutine's thread)
+//   event      wait for start; disarm: done -> resume | taken -> second of two    (any thread)
+//   stopper    wait for start; unregister: done -> resume canceled | too late -> second of two    (any thread)
+//
+// Why nobody touches a dead operation: the coroutine is resumed by the event or the stopper alone if the other can no longer come
+// (disarm, or unregister, succeeded), else by the second of the two. Neither goes on before start has let go of the lock, and start
+// touches nothing after that. Why no cancel is lost: when the stopper looks, the registration is complete.
+//
+// second_   [O1] acq_rel exchange: the second party sees what the first did and resumes.
+
+#include <atomic>
+#include <coroutine>
+
+#include <peal/detail/schedule.hpp>
+#include <peal/detail/spin_lock.hpp>
+#include <peal/task/context.hpp>
+
+namespace peal::detail {
+
+class leaf_operation : public work_item, public cancelable {
+  public:
+    leaf_operation(const leaf_operation&) = delete;
+    leaf_operation& operator=(const leaf_operation&) = delete;
+
+    bool was_canceled() const noexcept { return canceled_; }
+
+  protected:
+    explicit leaf_operation(cancel_function cancel) noexcept : cancelable(cancel) {}
+
+    /// Body of await_suspend. `try_register` returns false if the event has happened already; then nothing was registered.
+    template <class Register>
+    bool suspend(std::coroutine_handle<> awaiting, context& task, Register try_register) noexcept {
+        handle = awaiting;
+        owner = &task;
+        starting_.lock();
+        if (!owner->arm(*this)) {
+            starting_.unlock();
+            canceled_ = true;
+            return false;
+        }
+        if (try_register()) {
+            starting_.unlock();
+            return true;
+        }
+        if (owner->disarm(*this)) return false;
+        starting_.unlock();
+        return !second_.exchange(true, std::memory_order_acq_rel);  // [O1] false: the stopper was first, go on at once
+    }
+
+    /// The event has happened. The registration is used up.
+    void happened() noexcept {
+        await_start();
+        if (owner->disarm(*this)) {
+            enqueue_woken(*this);
+        } else {
+            resume_if_second();
+        }
+    }
+
+    /// Body of the cancel function. `try_unregister` returns false if the event has been taken by happened().
+    template <class Unregister>
+    void stop(Unregister try_unregister) noexcept {
+        await_start();
+        if (try_unregister()) {
+            canceled_ = true;
+            enqueue_woken(*this);
+        } else {
+            resume_if_second();
+        }
+    }
+
+    /// For a wait that goes on although a stop was requested: suspend() returned false, and the event alone resumes.
+    void expect_no_stopper() noexcept { second_.store(true, std::memory_order_relaxed); }  // published by the registration
+
+  private:
+    void await_start() noexcept {
+        starting_.lock();
+        starting_.unlock();
+    }
+    void resume_if_second() noexcept {
+        if (second_.exchange(true, std::memory_order_acq_rel)) enqueue_woken(*this);  // [O1]
+    }
+
+    spin_lock starting_;
+    std::atomic<bool> second_{false};
+    bool canceled_ = false;
+};
+
+/// What a canceled operation throws.
+[[noreturn]] PEAL_EXPORT void throw_canceled(const char* operation);
+
+}  // namespace peal::detail

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// operation: one request to the outside world (the kernel, or a simulated one), as it lies in the frame of the coroutine that
+// awaits it. It names what to do in peal's own words; a driver translates. Its life: runtime/task/driver.hpp.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include <peal/error.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal::rt {
+class driver;
+}
+
+namespace peal::detail {
+
+enum class operation_kind : std::uint8_t {
+    nop,
+    accept,        // fd -> new fd
+    connect,       // fd, address: sockaddr, length
+    receive,       // fd, address, length, flags: MSG_*
+    send,          // fd, address, length, flags: MSG_*
+    receive_many,  // fd, address: buffers, length: count
+    send_many,     // fd, address: buffers, length: count
+    read,          // fd, address, length, offset (no_offset: the file's own)
+    write,         // as read
+    read_many,     // fd, address: buffers, length: count, offset
+    write_many,    // as read_many
+    open,          // address: path, flags: O_*, length: mode -> new fd
+    close,         // fd
+    sync,          // fd, flags: 1 = data only
+    stat,          // fd or address: path, extra: file_status
+    truncate,      // fd, length
+    rename,        // address: from, extra: to
+    unlink,        // address: path
+};
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::unlink) + 1;
+inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
+
+/// The word for error messages, as the system call is called: "recv", "openat".
+PEAL_EXPORT const char* operation_name(operation_kind kind) noexcept;
+
+class PEAL_EXPORT operation : public work_item, public cancelable {
+  public:
+    operation(const operation&) = delete;
+    operation& operator=(const operation&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+    template <peal_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return start(awaiting, awaiting.promise().owner());
+    }
+
+    // ---- the request: written before start, by `step` between two rounds --------------------------------------------------
+    operation_kind kind;
+    std::uint32_t flags = 0;
+    int fd = -1;
+    std::int32_t outcome = 0;              // >= 0: what the kernel returned; < 0: -errno
+    void* address = nullptr;
+    std::uint64_t length = 0;
+    std::uint64_t offset = no_offset;
+    void* extra = nullptr;
+
+    /// Called after each completion of an operation of several rounds (write_all). True: submit it again.
+    using step_function = bool (*)(operation&) noexcept;
+    step_function step = nullptr;
+    std::uint64_t transferred = 0;         // bytes of the earlier rounds
+
+    // ---- owned by the driver from start to resumption ---------------------------------------------------------------------
+    rt::driver* home = nullptr;            // fixed before the slot is armed
+    operation* next_cancel = nullptr;      // link of the home driver's list of cancel requests
+    std::uint8_t outstanding = 0;          // completions to come
+    bool in_kernel = false;
+    bool cancel_requested = false;
+    bool finished = false;                 // the last completion is in; only a cancel request may be still on its way
+
+  protected:
+    explicit operation(operation_kind kind) noexcept : cancelable(&operation::request_cancel), kind(kind) {}
+
+    /// Errno of the failure, 0 if there is none.
+    int failed_with() const noexcept { return outcome < 0 ? -outcome : 0; }
+    peal::error failure() const;
+
+  private:
+    bool start(std::coroutine_handle<> awaiting, context& task) noexcept;
+    static void request_cancel(cancelable& self) noexcept;
+};
+
+/// Gives the number of bytes.
+class PEAL_EXPORT size_operation : public operation {
+  public:
+    /// `all`: goes on until every byte is moved, the end is reached, or an error comes.
+    enum class rounds : bool { one, all };
+    size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags, std::uint64_t offset,
+                   rounds rounds) noexcept;
+    std::size_t await_resume() {
+        if (outcome < 0) failure().raise();
+        return count();
+    }
+    peal::result<std::size_t> result() {
+        if (outcome < 0) return failure();
+        return count();
+    }
+
+  protected:
+    explicit size_operation(operation_kind kind) noexcept : operation(kind) {}
+
+  private:
+    static bool next_round(operation& self) noexcept;
+    std::size_t count() const noexcept { return static_cast<std::size_t>(transferred) + static_cast<std::size_t>(outcome); }
+};
+
+/// Gives nothing but success.
+class PEAL_EXPORT void_operation : public operation {
+  public:
+    explicit void_operation(operation_kind kind) noexcept : operation(kind) {}
+    void_operation(operation_kind kind, int fd, std::uint64_t length, std::uint32_t flags) noexcept : operation(kind) {
+        this->fd = fd;
+        this->length = length;
+        this->flags = flags;
+    }
+    void await_resume() {
+        if (outcome < 0) failure().raise();
+    }
+    peal::result<void> result() {
+        if (outcome < 0) return failure();
+        return {};
+    }
+};
+
+}  // namespace peal::detail

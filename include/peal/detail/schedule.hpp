@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// How coroutines get onto a worker: the calls that public headers need of the scheduler (runtime/sched/scheduler.hpp).
+
+#include <peal/detail/config.hpp>
+#include <peal/detail/work_item.hpp>
+
+namespace peal::rt {
+class scheduler;
+}
+
+namespace peal::detail {
+
+class task_list;
+
+/// To the back of the calling worker's queue, or to the injection queue from any other thread. Any thread.
+PEAL_EXPORT void enqueue(rt::scheduler& target, work_item& item) noexcept;
+
+/// For worker `index` alone. Any thread. Requires: index < worker count (asserted).
+PEAL_EXPORT void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept;
+
+/// A task that was spawned just now: runs soon on the calling worker if it is one of `target`. Any thread.
+/// Counts the task as accepted. False, and nothing done, if the pool has stopped accepting.
+[[nodiscard]] PEAL_EXPORT bool accept_task(rt::scheduler& target, context& task, task_list* list) noexcept;
+
+/// What a coroutine waited for has happened: it goes on, on the calling worker if that belongs to its pool. Any thread.
+PEAL_EXPORT void enqueue_woken(work_item& item) noexcept;
+
+/// The pool of the calling worker or task; null elsewhere.
+PEAL_EXPORT rt::scheduler* current_scheduler() noexcept;
+
+/// Throws std::system_error(operation_canceled): the pool has stopped accepting tasks.
+[[noreturn]] PEAL_EXPORT void throw_pool_stopped();
+
+}  // namespace peal::detail

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered.
+
+#include <atomic>
+
+#include <peal/detail/config.hpp>
+
+namespace peal::detail {
+
+class spin_lock {
+  public:
+    void lock() noexcept {
+        if (locked_.exchange(true, std::memory_order_acquire)) lock_slow();  // [L1] pairs with unlock()
+    }
+    bool try_lock() noexcept { return !locked_.exchange(true, std::memory_order_acquire); }  // [L1]
+    void unlock() noexcept { locked_.store(false, std::memory_order_release); }              // [L1]
+
+  private:
+    PEAL_EXPORT void lock_slow() noexcept;
+
+    std::atomic<bool> locked_{false};
+};
+
+}  // namespace peal::detail

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// pool: a fixed number of worker threads, each with its own io_uring, that resume coroutines.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <peal/detail/schedule.hpp>
+#include <peal/task/spawn.hpp>
+#include <peal/task/sync_wait.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal {
+
+/// How a pool is made. Set what you need; the rest has sensible values.
+class pool_options {
+  public:
+    /// 0 workers: as many as CPUs that this process may use, by affinity and cgroup quota.
+    explicit pool_options(unsigned worker_count = 0) : workers(worker_count) {}
+
+    unsigned workers;                  // at most 1024
+    std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
+    std::vector<int> pin_to_cpus;      // worker i runs on CPU pin_to_cpus[i % size]; empty: the system decides
+    unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
+
+    std::function<void(unsigned index)> on_worker_start;  // in the worker's thread, before its first task; must not throw
+    std::function<void(unsigned index)> on_worker_stop;   // after its last
+
+    /// Gets the exception of a task that nobody awaits. Default: one line on standard error, at most ten per second.
+    /// Called in a worker; must not throw.
+    std::function<void(std::exception_ptr failure, const context& task)> on_unhandled;
+
+    std::chrono::milliseconds drain_timeout{2000};  // shutdown: tasks may end by themselves so long
+    std::chrono::milliseconds stop_timeout{5000};   // shutdown: then they are asked to stop and may take so long
+};
+
+/// What a pool did so far. accepted = completed + failed + canceled + live.
+class pool_counts {
+  public:
+    pool_counts() noexcept {}
+    std::uint64_t accepted = 0;
+    std::uint64_t completed = 0;  // ended with a value
+    std::uint64_t failed = 0;     // ended with an exception
+    std::uint64_t canceled = 0;   // ended with operation_canceled
+    std::uint64_t live = 0;       // not ended yet
+};
+
+class shutdown_report {
+  public:
+    shutdown_report() {}
+    bool drained = false;                  // everything ended before anything was asked to stop
+    std::uint64_t canceled = 0;            // tasks that ended after they were asked to stop
+    std::vector<std::string> not_stopped;  // tasks that did not end: "name (spawned at file:line)"
+};
+
+namespace detail {
+
+/// Moves the awaiting coroutine to `target`; it resumes on one of its workers.
+class [[nodiscard]] schedule_operation : work_item {
+  public:
+    explicit schedule_operation(rt::scheduler& target) noexcept : target_(&target) {}
+    schedule_operation(rt::scheduler& target, unsigned index) noexcept : target_(&target), index_(index) {}
+    schedule_operation(const schedule_operation&) = delete;
+    schedule_operation& operator=(const schedule_operation&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+    template <peal_promise Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        handle = awaiting;
+        owner = &awaiting.promise().owner();
+        owner->set_scheduler(target_);
+        if (index_ == any_worker) {
+            enqueue(*target_, *this);
+        } else {
+            enqueue_on(*target_, index_, *this);
+        }
+    }
+    void await_resume() const noexcept {}
+
+  private:
+    static constexpr unsigned any_worker = ~0u;
+    rt::scheduler* target_;
+    unsigned index_ = any_worker;
+};
+
+/// Awaits a task without taking its value or exception yet.
+template <class T>
+class [[nodiscard]] settle_operation {
+  public:
+    explicit settle_operation(task_awaiter<T>& awaited) noexcept : awaited_(awaited) {}
+    bool await_ready() const noexcept { return awaited_.await_ready(); }
+    template <peal_promise Promise>
+    transfer await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return awaited_.await_suspend(awaiting);
+    }
+    void await_resume() const noexcept {}
+
+  private:
+    task_awaiter<T>& awaited_;
+};
+
+template <class Function, class... Arguments>
+task<std::invoke_result_t<Function, Arguments...>> call_on(rt::scheduler& target, Function& function,
+                                                           std::tuple<Arguments...>& arguments) {
+    co_await schedule_operation(target);
+    co_return std::apply(
+        [&function](Arguments&... unpacked) -> decltype(auto) {
+            return std::invoke(std::move(function), static_cast<Arguments&&>(unpacked)...);
+        },
+        arguments);
+}
+
+template <class Function, class... Arguments>
+task<std::invoke_result_t<Function, Arguments...>> offload_call(rt::scheduler& target, Function function,
+                                                                std::tuple<Arguments...> arguments) {
+    rt::scheduler* home = current_scheduler();
+    task<std::invoke_result_t<Function, Arguments...>> call = call_on<Function, Arguments...>(target, function, arguments);
+    auto awaited = std::move(call).operator co_await();
+    co_await settle_operation<std::invoke_result_t<Function, Arguments...>>(awaited);
+    if (home != nullptr && home != &target) co_await schedule_operation(*home);
+    co_return awaited.await_resume();
+}
+
+}  // namespace detail
+
+/// Worker threads, made once and reused, that run coroutines and their I/O.
+///
+/// Threads:   every member may be called from any thread, except that run(), shutdown() and the destructor must not be called
+///            on one of its own workers (asserted): they would wait for themselves.
+/// Lifetime:  tasks of other pools that moved here must have left before it is destroyed.
+/// Errors:    the constructor throws std::system_error with a message that says what was tried, what the system answered and
+///            what to set, if no ring can be made.
+/// Example:   examples/echo_server.cpp
+class PEAL_EXPORT pool {
+  public:
+    pool();
+    explicit pool(pool_options options);
+    pool(const pool&) = delete;
+    pool& operator=(const pool&) = delete;
+    /// shutdown() with the options' timeouts; what did not stop is named on standard error.
+    ~pool();
+
+    /// From here on: on a worker of this pool. From one of its workers: at the back of that worker's queue.
+    [[nodiscard]] detail::schedule_operation schedule() noexcept { return detail::schedule_operation(*scheduler_); }
+    /// The same, for one worker: no other will take it. Requires: index < size() (asserted).
+    [[nodiscard]] detail::schedule_operation schedule_on(unsigned index) noexcept {
+        return detail::schedule_operation(*scheduler_, index);
+    }
+
+    /// Starts `fn(args...)` (a coroutine that returns a task, or a plain function) or a task beside the caller.
+    ///
+    /// Function and arguments are kept until it ends: copies, or moved from rvalues. An lvalue whose type cannot be copied (a
+    /// pool, a listener) is passed by reference and must outlive the task.
+    /// Errors: operation_canceled if the pool is shutting down.
+    template <class Function, class... Arguments>
+        requires(!std::same_as<std::decay_t<Function>, spawn_options>)
+    auto spawn(Function&& function, Arguments&&... arguments) {
+        return spawn(spawn_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+    }
+    template <class Function, class... Arguments>
+    auto spawn(const spawn_options& options, Function&& function, Arguments&&... arguments) {
+        return detail::start_spawned(*scheduler_, nullptr,
+                                     detail::make_spawned(options, scheduler_, std::forward<Function>(function),
+                                                          std::forward<Arguments>(arguments)...));
+    }
+
+    /// Starts `fn(args...)` or a task on this pool and blocks the calling thread until it has ended; gives its value or throws
+    /// its exception.
+    template <class Function, class... Arguments>
+    auto run(Function&& function, Arguments&&... arguments) {
+        return detail::run_and_take(detail::make_spawned(spawn_options("run"), scheduler_, std::forward<Function>(function),
+                                                         std::forward<Arguments>(arguments)...),
+                                    scheduler_);
+    }
+
+    /// `co_await pool.offload(fn, args...)` calls a plain function on a worker of this pool. Its result or exception comes back,
+    /// and so does the caller: to the pool it came from. (Called in this pool, it goes on where the function ran.)
+    template <class Function, class... Arguments>
+    auto offload(Function&& function, Arguments&&... arguments) {
+        static_assert(detail::spawnable<Function, Arguments...>,
+                      "offload(fn, args...): fn cannot be called with copies of the arguments as rvalues; use std::ref for a "
+                      "parameter that is a non-const reference");
+        return detail::offload_call<std::decay_t<Function>, detail::kept_argument<Arguments>...>(
+            *scheduler_, std::forward<Function>(function),
+            std::tuple<detail::kept_argument<Arguments>...>(std::forward<Arguments>(arguments)...));
+    }
+
+    /// Number of workers.
+    unsigned size() const noexcept;
+    pool_counts counts() const noexcept;
+
+    /// Stops accepting, lets the tasks end by themselves until `drain`, asks them to stop, waits until `stop`, and says which did
+    /// not. Those are abandoned: they never run again and their memory is never freed. Idempotent; the pool is of no use after.
+    shutdown_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop);
+    /// Asks every task of the pool to stop, and goes on accepting.
+    void request_stop() noexcept;
+
+    /// The pool of the calling worker; null on any other thread.
+    static pool* current() noexcept;
+
+    rt::scheduler& scheduler() noexcept { return *scheduler_; }
+
+    /// For peal::simulation: a pool without threads.
+    class simulated_tag {
+        friend class simulation;
+        simulated_tag() {}
+    };
+    pool(simulated_tag, pool_options options);
+
+    class core;
+
+  private:
+    friend class simulation;
+
+    std::unique_ptr<core> core_;
+    rt::scheduler* scheduler_;
+};
+
+namespace this_worker {
+
+/// Index of the calling worker in its pool; none on any other thread.
+PEAL_EXPORT std::optional<unsigned> index() noexcept;
+
+}  // namespace this_worker
+
+/// pool::current()->spawn(...) for code that does not know its pool. Requires: called on a worker (asserted).
+template <class Function, class... Arguments>
+auto spawn(Function&& function, Arguments&&... arguments) {
+    pool* current = pool::current();
+    PEAL_ASSERT(current != nullptr, "peal::spawn() called outside a pool: use pool.spawn()");
+    return current->spawn(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace peal

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// as_result: the form of an operation that returns its error instead of throwing it.
+
+#include <peal/detail/operation.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal {
+
+namespace detail {
+
+template <class Operation>
+concept reports_result = requires(Operation& operation) { operation.result(); };
+
+template <reports_result Operation>
+class [[nodiscard]] result_of_operation {
+  public:
+    explicit result_of_operation(Operation& operation) noexcept : operation_(operation) {}
+    bool await_ready() noexcept { return operation_.await_ready(); }
+    template <peal_promise Promise>
+    auto await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return operation_.await_suspend(awaiting);
+    }
+    auto await_resume() { return operation_.result(); }
+
+  private:
+    Operation& operation_;
+};
+
+template <class T>
+class [[nodiscard]] result_of_task {
+  public:
+    explicit result_of_task(task<T>&& awaited) noexcept : awaiter_(std::move(awaited).operator co_await()) {}
+    bool await_ready() noexcept { return awaiter_.await_ready(); }
+    template <peal_promise Promise>
+    transfer await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return awaiter_.await_suspend(awaiting);
+    }
+    result<T> await_resume() {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                awaiter_.await_resume();
+                return {};
+            } else {
+                return awaiter_.await_resume();
+            }
+        } catch (const std::system_error& failure) {
+            return error(failure.code(), failure.what());
+        }
+    }
+
+  private:
+    task_awaiter<T> awaiter_;
+};
+
+}  // namespace detail
+
+/// `co_await as_result(stream.read(buffer))` gives a result<std::size_t> and throws nothing.
+/// Lifetime: await it in the full expression that made the operation.
+template <detail::reports_result Operation>
+detail::result_of_operation<Operation> as_result(Operation&& operation) noexcept {
+    return detail::result_of_operation<Operation>(operation);
+}
+
+/// For a task: a std::system_error becomes the error of the result; any other exception is thrown as it is.
+template <class T>
+detail::result_of_task<T> as_result(task<T>&& awaited) noexcept {
+    return detail::result_of_task<T>(std::move(awaited));
+}
+
+}  // namespace peal

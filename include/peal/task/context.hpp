@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// context: what a spawned task and everything it awaits have in common: stop state, name, priority, where it was spawned.
+//
+// One context per spawned task; the promise of every coroutine in its await chain points to it, so a leaf reaches it with one
+// load. Only one leaf of a chain is suspended at a time, and the cancel slot names it.
+//
+// field     written by                        order
+// slot_     leaf (arm, disarm), any thread    [C1] arm: release CAS 0 -> leaf; request_stop: acq_rel exchange -> stop bit: the
+//           (request_stop)                         stopper sees the leaf's fields. disarm: acq_rel CAS leaf -> 0; if it fails,
+//                                                  the stopper has taken the leaf and will call its cancel function: the leaf
+//                                                  must stay alive until that has happened.
+// join_     joiner, completer                 [C2] acq_rel exchange / CAS: the joiner sees the result, exactly one wakes it.
+// refs_     holders                           [C3] acq_rel: the last holder sees what the others did.
+// The rest is fixed before the task starts, or touched only by the thread that runs the task.
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+
+#include <peal/detail/config.hpp>
+#include <peal/detail/frame_memory.hpp>
+#include <peal/detail/task_list.hpp>
+#include <peal/detail/work_item.hpp>
+
+namespace peal::rt {
+class scheduler;
+}
+
+namespace peal {
+
+class stop_handle;
+
+enum class priority : std::uint8_t { high, normal, low };
+
+/// Says more about a task when it is spawned: `scope.spawn(peal::spawn_options("session"), session, stream)`.
+class spawn_options {
+  public:
+    /// `name` must outlive the task (a string literal). It appears in reports.
+    explicit spawn_options(const char* name = "", priority urgency = priority::normal,
+                           std::source_location location = std::source_location::current()) noexcept
+        : name_(name), priority_(urgency), location_(location) {}
+
+    const char* name() const noexcept { return name_; }
+    peal::priority priority() const noexcept { return priority_; }
+    const std::source_location& location() const noexcept { return location_; }
+
+  private:
+    const char* name_;
+    peal::priority priority_;
+    std::source_location location_;
+};
+
+namespace detail {
+
+/// A suspended leaf that can be asked to end early. The function is called at most once, by the thread that asks.
+struct alignas(8) cancelable {
+    using cancel_function = void (*)(cancelable&) noexcept;
+    explicit cancelable(cancel_function cancel) noexcept : cancel(cancel) {}
+    cancel_function cancel;
+};
+
+enum class outcome : std::uint8_t { running, value, failed, canceled };
+
+}  // namespace detail
+
+class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_memory {
+  public:
+    context(const context&) = delete;
+    context& operator=(const context&) = delete;
+
+    /// Any thread that holds a reference. Reaches the suspended leaf, or the next one that would suspend. Idempotent.
+    void request_stop() noexcept;
+    bool stop_requested() const noexcept {
+        return (slot_.load(std::memory_order_relaxed) & stop_bit) != 0;  // a hint: arm() decides
+    }
+
+    const char* name() const noexcept { return name_; }
+    peal::priority priority() const noexcept { return priority_; }
+    const std::source_location& spawn_location() const noexcept { return location_; }
+
+    // ---- for awaitables -------------------------------------------------------------------------------------------------
+    /// Names `leaf` as what the chain is suspended on. False: a stop was requested; do not suspend, end as canceled.
+    [[nodiscard]] bool arm(detail::cancelable& leaf) noexcept {
+        std::uintptr_t expected = 0;
+        if (slot_.compare_exchange_strong(expected, address(leaf), std::memory_order_release,
+                                          std::memory_order_relaxed)) {  // [C1]
+            return true;
+        }
+        PEAL_ASSERT(expected == stop_bit, "two operations of one task wait at the same time: spawn one of them");
+        return false;
+    }
+    /// False: a stopper has taken the leaf; its cancel function runs or will run.
+    [[nodiscard]] bool disarm(detail::cancelable& leaf) noexcept {
+        std::uintptr_t expected = address(leaf);
+        return slot_.compare_exchange_strong(expected, 0, std::memory_order_acq_rel, std::memory_order_acquire);  // [C1]
+    }
+
+    /// The pool it runs on; null for a task of sync_wait() that has not entered a pool.
+    rt::scheduler* scheduler() const noexcept { return scheduler_; }
+    void set_scheduler(rt::scheduler* scheduler) noexcept { scheduler_ = scheduler; }
+
+    /// The list it was spawned into; fixed when it was accepted.
+    const detail::task_list* list() const noexcept { return list_; }
+
+    // ---- for spawn, join_handle and sync_wait ---------------------------------------------------------------------------
+    /// Called by the outermost coroutine when it has ended, on the thread that ran it. May destroy `*this`.
+    void complete() noexcept;
+    /// False: it has ended already. Otherwise `waiter` is told when it ends. Requires: no other waiter (asserted).
+    [[nodiscard]] bool wait_for_end(detail::waiter& waiter) noexcept;
+    /// Takes the waiter back. False if it has been told or is about to be.
+    [[nodiscard]] bool forget(detail::waiter& waiter) noexcept;
+    bool has_ended() const noexcept { return join_.load(std::memory_order_acquire) == ended; }  // [C2]
+    /// The holder of the second reference takes its hands off; the task goes on.
+    void release_handle() noexcept;
+    /// A task that was never accepted is destroyed without having run.
+    void abandon() noexcept;
+    /// Whoever took the result or the exception says so; otherwise a failure goes to the pool's handler.
+    void set_observed() noexcept { observed_ = true; }
+
+  protected:
+    context(const spawn_options& options, rt::scheduler* scheduler) noexcept
+        : name_(options.name()), location_(options.location()), scheduler_(scheduler), priority_(options.priority()) {
+        owner = this;
+    }
+    virtual ~context() = default;
+
+    /// What the task ended with, null if with a value. Called once it has ended.
+    virtual std::exception_ptr failure() const noexcept = 0;
+    /// Destroys function, arguments, frame and result.
+    virtual void drop_payload() noexcept = 0;
+
+  private:
+    friend class detail::task_list;
+    friend class rt::scheduler;
+    friend class stop_handle;
+
+    static constexpr std::uintptr_t stop_bit = 1;
+    static constexpr std::uintptr_t ended = 1;
+    static constexpr std::uint32_t completed_bit = 1u << 31;
+    static constexpr std::uint32_t handle_bit = 1u << 30;
+    static constexpr std::uint32_t count_mask = handle_bit - 1;
+
+    static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
+    void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
+    void release() noexcept;
+    void report_if_unobserved(rt::scheduler* pool) noexcept;
+
+    std::atomic<std::uintptr_t> slot_{0};  // see the table above
+    std::atomic<std::uintptr_t> join_{0};
+    // The running task, its handle, and stop_handles. With handle_bit when the task completes, the payload is the handle's to drop.
+    std::atomic<std::uint32_t> refs_{2 | handle_bit};
+
+    const char* name_;
+    std::source_location location_;
+    rt::scheduler* scheduler_;             // changes when the task moves to another pool; only while it runs
+    rt::scheduler* accepted_by_ = nullptr; // the pool that counts it; null for sync_wait()
+
+    detail::task_list* list_ = nullptr;    // guarded by the list's lock, as are the links
+    context* previous_ = nullptr;
+    context* following_ = nullptr;
+
+    peal::priority priority_;
+    detail::outcome outcome_ = detail::outcome::running;
+    bool observed_ = false;
+};
+
+/// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.
+/// Threads: one at a time; copies are independent.
+class stop_handle {
+  public:
+    explicit stop_handle(context& task) noexcept : task_(&task) { task.add_reference(); }
+    stop_handle(const stop_handle& other) noexcept : task_(other.task_) { task_->add_reference(); }
+    stop_handle& operator=(const stop_handle& other) noexcept {
+        other.task_->add_reference();
+        task_->release();
+        task_ = other.task_;
+        return *this;
+    }
+    ~stop_handle() { task_->release(); }
+
+    void request_stop() noexcept { task_->request_stop(); }
+
+  private:
+    context* task_;
+};
+
+namespace this_task {
+
+/// True once the calling task was asked to stop. False outside a task.
+PEAL_EXPORT bool stop_requested() noexcept;
+/// The name given at spawn, "" if none.
+PEAL_EXPORT const char* name() noexcept;
+
+}  // namespace this_task
+}  // namespace peal

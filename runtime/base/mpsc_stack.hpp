@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// mpsc_stack: nodes pushed by any thread, taken all at once by one. Intrusive: `Next` is the node's own link.
+//
+// head_   written by all   [M1] push: seq_cst CAS publishes the node; take_all: seq_cst exchange sees every node it takes.
+//                          seq_cst, because push is one half of the parking protocol (driver.hpp): the pusher then reads the
+//                          parking state, the parker writes it and then looks here. ABA cannot hurt: nodes leave only all at once.
+// Bound: the nodes belong to tasks; as many as these.
+
+#include <atomic>
+
+namespace peal::rt {
+
+template <class Node, Node* Node::*Next>
+class mpsc_stack {
+  public:
+    /// Any thread.
+    void push(Node& node) noexcept {
+        Node* head = head_.load(std::memory_order_relaxed);  // a guess: the CAS checks it
+        do {
+            node.*Next = head;
+        } while (!head_.compare_exchange_weak(head, &node, std::memory_order_seq_cst, std::memory_order_relaxed));  // [M1]
+    }
+
+    /// Any thread; a hint unless the caller is the taker.
+    bool empty() const noexcept { return head_.load(std::memory_order_seq_cst) == nullptr; }  // [M1]
+
+    /// The taker only. Gives the chain in the order of pushing.
+    Node* take_all() noexcept {
+        if (head_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // re-checked before parking by empty()
+        Node* newest = head_.exchange(nullptr, std::memory_order_seq_cst);     // [M1]
+        Node* oldest = nullptr;
+        while (newest != nullptr) {
+            Node* next = newest->*Next;
+            newest->*Next = oldest;
+            oldest = newest;
+            newest = next;
+        }
+        return oldest;
+    }
+
+  private:
+    std::atomic<Node*> head_{nullptr};
+};
+
+}  // namespace peal::rt

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+
+#include <peal/fs/file.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <peal/task/as_result.hpp>
+
+#include "../task/descriptors.hpp"
+
+namespace peal::fs {
+
+using peal::detail::no_offset;
+using peal::detail::operation_kind;
+using peal::detail::size_operation;
+using rounds = peal::detail::size_operation::rounds;
+
+namespace {
+
+constexpr std::size_t first_read = 64 * 1024;  // of a file whose size the system does not tell
+
+std::uint32_t flags_of(open_mode mode) noexcept {
+    switch (mode) {
+        case open_mode::read: return O_RDONLY | O_CLOEXEC;
+        case open_mode::write: return O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+        case open_mode::read_write: return O_RDWR | O_CREAT | O_CLOEXEC;
+        case open_mode::append: return O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+        case open_mode::create_new: return O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+    }
+    return O_RDONLY | O_CLOEXEC;
+}
+
+file_info info_of(const struct statx& status) noexcept {
+    file_info info;
+    info.type = S_ISREG(status.stx_mode)   ? file_type::regular
+                : S_ISDIR(status.stx_mode) ? file_type::directory
+                : S_ISLNK(status.stx_mode) ? file_type::symlink
+                                           : file_type::other;
+    info.permissions = status.stx_mode & 07777;
+    info.size = status.stx_size;
+    info.inode = status.stx_ino;
+    info.device = std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+    info.links = status.stx_nlink;
+    info.modified = std::chrono::system_clock::time_point(std::chrono::seconds(status.stx_mtime.tv_sec) +
+                                                          std::chrono::nanoseconds(status.stx_mtime.tv_nsec));
+    return info;
+}
+
+void* make_status(void* memory) noexcept {
+    struct statx empty {};
+    return std::memcpy(memory, &empty, sizeof empty);
+}
+
+class path_operation : public peal::detail::void_operation {
+  public:
+    path_operation(operation_kind kind, const std::string& path, const std::string* second = nullptr) noexcept
+        : void_operation(kind) {
+        this->address = const_cast<char*>(path.c_str());
+        if (second != nullptr) this->extra = const_cast<char*>(second->c_str());
+    }
+};
+
+std::string folder_of(const std::string& path) {
+    std::size_t slash = path.rfind('/');
+    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+namespace detail {
+
+stat_operation::stat_operation(int fd) noexcept : operation(operation_kind::stat) {
+    static_assert(sizeof(struct statx) <= sizeof status_);
+    this->fd = fd;
+    this->flags = AT_EMPTY_PATH;
+    this->extra = make_status(status_);
+}
+
+stat_operation::stat_operation(std::string path, bool follow) noexcept
+    : operation(operation_kind::stat), path_(std::move(path)) {
+    this->address = path_.data();
+    this->flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+    this->extra = make_status(status_);
+}
+
+file_info stat_operation::await_resume() { return result().value(); }
+
+peal::result<file_info> stat_operation::result() {
+    if (outcome < 0) return peal::error::from_errno(-outcome, path_.empty() ? "statx" : "statx " + path_);
+    return info_of(*reinterpret_cast<const struct statx*>(status_));
+}
+
+open_operation::open_operation(std::string path, std::uint32_t flags, std::uint32_t permissions) noexcept
+    : operation(operation_kind::open), path_(std::move(path)) {
+    this->address = path_.data();
+    this->flags = flags;
+    this->length = permissions;
+    outcome = -ECANCELED;  // not awaited: nothing to close
+}
+
+open_operation::~open_operation() {
+    if (outcome >= 0) rt::close_file(outcome);  // opened after all, and nobody took it
+}
+
+file open_operation::await_resume() { return result().value(); }
+
+peal::result<file> open_operation::result() {
+    if (outcome < 0) return peal::error::from_errno(-outcome, "openat " + path_);
+    return file(std::exchange(outcome, -ECANCELED));
+}
+
+}  // namespace detail
+
+// ---- file ---------------------------------------------------------------------------------------------------------------------
+
+detail::open_operation file::open(std::string path, open_mode mode, std::uint32_t permissions) noexcept {
+    return detail::open_operation(std::move(path), flags_of(mode), permissions);
+}
+
+size_operation file::read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one);
+}
+size_operation file::read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::all);
+}
+size_operation file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
+    return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, offset, rounds::all);
+}
+size_operation file::append(std::span<const std::byte> bytes) noexcept {
+    return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, no_offset, rounds::all);
+}
+
+peal::detail::void_operation file::sync(durable what) noexcept {
+    return peal::detail::void_operation(operation_kind::sync, fd_, 0, what == durable::data_only ? 1 : 0);
+}
+peal::detail::void_operation file::truncate(std::uint64_t size_bytes) noexcept {
+    return peal::detail::void_operation(operation_kind::truncate, fd_, size_bytes, 0);
+}
+
+void file::close() noexcept {
+    if (fd_ >= 0) rt::close_file(std::exchange(fd_, -1));
+}
+
+// ---- whole files --------------------------------------------------------------------------------------------------------------
+
+task<std::vector<std::byte>> read_file(std::string path) {
+    file source = co_await file::open(path);
+    file_info info = co_await source.stat();
+    if (info.type == file_type::directory) {
+        throw std::system_error(EISDIR, std::system_category(), "read_file " + path);
+    }
+    // One byte more than the system says, so that the end is seen without another read when the size was right.
+    std::vector<std::byte> content(info.size != 0 ? info.size + 1 : first_read);
+    std::size_t filled = 0;
+    for (;;) {
+        std::span<std::byte> free_part(content.data() + filled, content.size() - filled);
+        std::size_t got = co_await source.read_at(filled, free_part);
+        filled += got;
+        if (got == 0) break;
+        if (filled == content.size()) content.resize(content.size() * 2);
+        if (info.size != 0 && filled == info.size && got < free_part.size()) break;
+    }
+    content.resize(filled);
+    co_return content;
+}
+
+task<void> write_file(std::string path, std::span<const std::byte> content) {
+    static std::atomic<unsigned> serial{0};  // relaxed below: only uniqueness counts
+    std::string beside = path + ".new-" + std::to_string(::getpid()) + '-' +
+                         std::to_string(serial.fetch_add(1, std::memory_order_relaxed));
+    std::uint32_t permissions = 0644;
+    auto existing = fs::stat(path);
+    if (auto info = co_await as_result(existing)) permissions = info->permissions;
+
+    file target = co_await file::open(beside, open_mode::create_new, permissions);
+    std::exception_ptr failure;
+    try {
+        co_await target.write_at(0, content);
+        co_await target.sync();
+        path_operation renaming(operation_kind::rename, beside, &path);
+        co_await renaming;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        ::unlink(beside.c_str());  // without the ring: the task may be stopped, and the file must go
+        std::rethrow_exception(failure);
+    }
+    // The new name must be durable, too. A file system that cannot sync a folder says EINVAL: then there is nothing to sync.
+    std::string folder = folder_of(path);
+    file holder = co_await file::open(folder);
+    auto syncing = holder.sync();
+    auto synced = co_await as_result(syncing);
+    if (!synced && synced.error().code() != std::errc::invalid_argument) synced.error().raise();
+}
+
+task<void> remove(std::string path) {
+    path_operation removing(operation_kind::unlink, path);
+    auto removed = co_await as_result(removing);
+    if (!removed) throw std::system_error(removed.error().code(), "unlink " + path);
+}
+
+}  // namespace peal::fs

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+#include <peal/pool/pool.hpp>
+
+#include <cstdio>
+
+#include <peal/detail/this_thread.hpp>
+
+#include "../uring/uring_driver.hpp"
+#include "core.hpp"
+#include "cpus.hpp"
+
+namespace peal {
+
+namespace {
+
+rt::scheduler_settings settings_of(const pool_options& options) {
+    rt::scheduler_settings settings;
+    settings.workers = options.workers != 0 ? options.workers : rt::usable_cpus();
+    PEAL_ASSERT(settings.workers <= 1024, "pool_options.workers is more than 1024");
+    settings.name = options.name;
+    settings.pin_to_cpus = options.pin_to_cpus;
+    settings.on_worker_start = options.on_worker_start;
+    settings.on_worker_stop = options.on_worker_stop;
+    settings.on_unhandled = options.on_unhandled;
+    return settings;
+}
+
+}  // namespace
+
+pool::core::core(pool& owner, const pool_options& options)
+    : owner(owner),
+      drain_timeout(options.drain_timeout),
+      stop_timeout(options.stop_timeout),
+      blocking(options.name),
+      scheduler(settings_of(options)) {
+    scheduler.set_owner(this);
+}
+
+pool::core* pool::core::current() noexcept {
+    rt::scheduler* scheduler = detail::current_scheduler();
+    return scheduler != nullptr ? static_cast<core*>(scheduler->owner()) : nullptr;
+}
+
+pool::pool() : pool(pool_options()) {}
+
+pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
+    core_->scheduler.start([this, entries = options.ring_entries](unsigned) -> std::unique_ptr<rt::driver> {
+        return std::make_unique<rt::uring_driver>(entries, core_->blocking);
+    });
+}
+
+pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}
+
+pool::~pool() {
+    shutdown_report report = shutdown(core_->drain_timeout, core_->stop_timeout);
+    if (report.not_stopped.empty()) {
+        core_->blocking.finish();  // before the scheduler goes: the last job may still be telling it that it is done
+        return;
+    }
+    std::fprintf(stderr, "peal: pool destroyed while %zu tasks did not stop; they are abandoned:\n", report.not_stopped.size());
+    for (const std::string& name : report.not_stopped) std::fprintf(stderr, "peal:   %s\n", name.c_str());
+    // What is left may still be reached by handles and by the kernel: it stays allocated for ever.
+    static_cast<void>(core_.release());
+}
+
+unsigned pool::size() const noexcept { return scheduler_->size(); }
+
+pool_counts pool::counts() const noexcept {
+    rt::task_counts now = scheduler_->counts();
+    pool_counts counts;
+    counts.accepted = now.accepted;
+    counts.completed = now.completed;
+    counts.failed = now.failed;
+    counts.canceled = now.canceled;
+    counts.live = now.live();
+    return counts;
+}
+
+shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) {
+    rt::end_report ended = scheduler_->shutdown(drain, stop);
+    shutdown_report report;
+    report.drained = ended.drained;
+    report.canceled = ended.canceled;
+    report.not_stopped = std::move(ended.not_stopped);
+    return report;
+}
+
+void pool::request_stop() noexcept { scheduler_->request_stop_all(); }
+
+pool* pool::current() noexcept {
+    core* here = core::current();
+    return here != nullptr ? &here->owner : nullptr;
+}
+
+namespace this_worker {
+
+std::optional<unsigned> index() noexcept {
+    rt::worker* worker = detail::this_thread.worker;
+    if (worker == nullptr) return std::nullopt;
+    return worker->index();
+}
+
+}  // namespace this_worker
+}  // namespace peal

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+
+#include "scheduler.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <system_error>
+
+#include <peal/detail/leaf_operation.hpp>
+#include <peal/detail/schedule.hpp>
+#include <peal/detail/this_thread.hpp>
+
+#include "../task/unhandled.hpp"
+
+namespace peal::rt {
+
+scheduler::scheduler(scheduler_settings settings) : settings_(std::move(settings)), idle_(settings_.workers) {
+    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+}
+
+scheduler::~scheduler() { PEAL_ASSERT(threads_.empty(), "a scheduler was destroyed before shutdown()"); }
+
+// ---- start ------------------------------------------------------------------------------------------------------------------
+
+void scheduler::start(const driver_factory& make_driver) {
+    // Signals are for the threads of the program: a handler must not interrupt a worker.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::exception_ptr no_thread;
+    for (auto& worker : workers_) {
+        try {
+            threads_.emplace_back([this, &worker = *worker, &make_driver] { thread_main(worker, make_driver); });
+        } catch (...) {
+            no_thread = std::current_exception();
+            break;
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    {
+        std::unique_lock lock(start_mutex_);
+        started_.wait(lock, [this] { return start_answers_ == threads_.size(); });
+        if (no_thread) start_failure_ = no_thread;
+        if (!start_failure_) return;
+    }
+    end_threads(phase::abandon);
+    std::rethrow_exception(start_failure_);
+}
+
+void scheduler::start_without_threads(const driver_factory& make_driver) {
+    for (auto& worker : workers_) worker->set_driver(make_driver(worker->index()));
+}
+
+void scheduler::thread_main(worker& worker, const driver_factory& make_driver) noexcept {
+    std::string name = (settings_.name + '/' + std::to_string(worker.index())).substr(0, 15);
+    pthread_setname_np(pthread_self(), name.c_str());
+    std::exception_ptr failure;
+    try {
+        if (!settings_.pin_to_cpus.empty()) {
+            int cpu = settings_.pin_to_cpus[worker.index() % settings_.pin_to_cpus.size()];
+            cpu_set_t set;
+            CPU_ZERO(&set);
+            if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &set);
+            if (int refused = pthread_setaffinity_np(pthread_self(), sizeof set, &set)) {
+                throw std::system_error(refused, std::system_category(),
+                                        "pool: pinning worker " + std::to_string(worker.index()) + " to CPU " +
+                                            std::to_string(cpu) + " (is it one that this process may use?)");
+            }
+        }
+        worker.set_driver(make_driver(worker.index()));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    bool usable = !failure;
+    {
+        // From the answer on, start() may return and work may come. `make_driver` is start()'s: not used after this.
+        std::unique_lock lock(start_mutex_);
+        if (failure && !start_failure_) start_failure_ = failure;
+        ++start_answers_;
+        started_.notify_all();
+    }
+    if (usable) {
+        worker.enter_thread();
+        if (settings_.on_worker_start) settings_.on_worker_start(worker.index());
+        worker.run();
+        if (settings_.on_worker_stop) settings_.on_worker_stop(worker.index());
+        worker::leave_thread();
+    }
+}
+
+worker* scheduler::this_worker() noexcept {
+    worker* here = detail::this_thread.worker;
+    return here != nullptr && &here->scheduler() == this ? here : nullptr;
+}
+
+// ---- work -------------------------------------------------------------------------------------------------------------------
+
+void scheduler::wake_one() noexcept {
+    if (auto picked = idle_.pick_sleeper()) at(*picked).driver().wake();
+}
+
+void scheduler::inject(detail::work_item& item) noexcept {
+    visitor inside(*this);
+    injected_.push(item);
+    wake_one();
+}
+
+void scheduler::enqueue(detail::work_item& item) noexcept {
+    if (worker* here = this_worker()) {
+        here->push_rescheduled(item);
+    } else {
+        inject(item);
+    }
+}
+
+void scheduler::enqueue_on(unsigned index, detail::work_item& item) noexcept {
+    PEAL_ASSERT(index < size(), "schedule_on(): the pool has no worker of this index");
+    visitor inside(*this);
+    at(index).push_pinned(item);
+}
+
+void scheduler::enqueue_woken(detail::work_item& item) noexcept {
+    if (worker* here = this_worker()) {
+        here->push_woken(item);
+    } else {
+        inject(item);
+    }
+}
+
+bool scheduler::accept(context& task, detail::task_list* list) noexcept {
+    worker* here = this_worker();
+    if (here != nullptr) {
+        here->count_accepted();
+    } else {
+        outside_accepted_.fetch_add(1, std::memory_order_seq_cst);  // [S2]
+    }
+    if (!accepting_.load(std::memory_order_seq_cst)) {  // [S2]
+        count_ended(detail::outcome::canceled);
+        return false;
+    }
+    task.accepted_by_ = this;
+    detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
+    (list != nullptr ? *list : own).insert(task);
+    if (here != nullptr) {
+        here->push_spawned(task);
+    } else {
+        inject(task);
+    }
+    return true;
+}
+
+// ---- ends -------------------------------------------------------------------------------------------------------------------
+
+void scheduler::count_ended(detail::outcome outcome) noexcept {
+    if (worker* here = this_worker()) {
+        here->count_ended(outcome);
+    } else {
+        outside_ended_[static_cast<unsigned>(outcome)].fetch_add(1, std::memory_order_seq_cst);
+    }
+}
+
+task_counts scheduler::counts() const noexcept {
+    // Ends before beginnings: nothing ends that was not accepted, so live() is never too small; and when it is zero, no task was
+    // left at the moment between the two readings.
+    task_counts sum;
+    auto ended = [this](detail::outcome outcome) {
+        std::uint64_t count = outside_ended_[static_cast<unsigned>(outcome)].load(std::memory_order_seq_cst);
+        for (auto& worker : workers_) count += worker->ended(outcome);
+        return count;
+    };
+    sum.completed = ended(detail::outcome::value);
+    sum.failed = ended(detail::outcome::failed);
+    sum.canceled = ended(detail::outcome::canceled);
+    sum.accepted = outside_accepted_.load(std::memory_order_seq_cst);  // [S2]
+    for (auto& worker : workers_) sum.accepted += worker->accepted();
+    return sum;
+}
+
+void scheduler::report_unhandled(std::exception_ptr failure, const context& task) noexcept {
+    if (settings_.on_unhandled) {
+        settings_.on_unhandled(std::move(failure), task);
+    } else {
+        rt::report_unhandled(std::move(failure), task, nullptr);
+    }
+}
+
+void scheduler::request_stop_all() noexcept {
+    outside_tasks_.request_stop_all();
+    for (auto& worker : workers_) worker->tasks().request_stop_all();
+}
+
+bool scheduler::wait_until_ended(std::chrono::steady_clock::time_point deadline) noexcept {
+    // Looked at from outside, so that the end of a task costs nothing more. Only while a pool shuts down.
+    auto pause = std::chrono::microseconds(20);
+    while (counts().live() != 0) {
+        if (std::chrono::steady_clock::now() >= deadline) return false;
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, std::chrono::microseconds(2000));
+    }
+    return true;
+}
+
+end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept {
+    PEAL_ASSERT(this_worker() == nullptr,
+                "a pool was shut down or destroyed by one of its own workers: it would wait for itself; do it from another thread");
+    std::lock_guard guard(shutdown_mutex_);
+    if (shut_down_) return report_;
+    shut_down_ = true;
+    accepting_.store(false, std::memory_order_seq_cst);  // [S2]
+
+    using clock = std::chrono::steady_clock;
+    bool ended = wait_until_ended(clock::now() + drain);
+    report_.drained = ended;
+    if (!ended) {
+        std::uint64_t before = counts().live();
+        request_stop_all();
+        ended = wait_until_ended(clock::now() + stop);
+        report_.canceled = before - counts().live();
+    }
+    if (!ended) {
+        std::uint64_t left = counts().live();
+        outside_tasks_.append_names(report_.not_stopped);
+        for (auto& worker : workers_) worker->tasks().append_names(report_.not_stopped);
+        if (left > report_.not_stopped.size()) {
+            report_.not_stopped.push_back(std::to_string(left - report_.not_stopped.size()) + " tasks in scopes");
+        }
+    }
+    end_threads(ended ? phase::ending : phase::abandon);
+    return report_;
+}
+
+void scheduler::end_threads(phase how) noexcept {
+    phase_.store(how, std::memory_order_seq_cst);  // [S1]
+    for (std::size_t i = 0; i < threads_.size(); ++i) {
+        if (workers_[i]->has_driver()) workers_[i]->driver().wake();
+    }
+    for (auto& thread : threads_) thread.join();
+    threads_.clear();
+    while (visitors_.load(std::memory_order_acquire) != 0) {  // [S3]
+    }
+    for (auto& worker : workers_) worker->drop_driver();
+}
+
+// ---- what the layer of tasks asks for ------------------------------------------------------------------------------------------
+
+void count_ended(scheduler& pool, detail::outcome outcome) noexcept { pool.count_ended(outcome); }
+
+void report_unhandled(std::exception_ptr failure, const context& task, scheduler* pool) noexcept {
+    if (pool != nullptr) {
+        pool->report_unhandled(std::move(failure), task);
+        return;
+    }
+    // At most ten lines a second; then a count of what was left out.
+    static std::mutex mutex;
+    static std::chrono::steady_clock::time_point second{};
+    static unsigned lines = 0;
+    static unsigned long left_out = 0;
+    std::lock_guard guard(mutex);
+    auto now = std::chrono::steady_clock::now();
+    if (now - second > std::chrono::seconds(1)) {
+        if (left_out != 0) std::fprintf(stderr, "peal: %lu more tasks failed\n", left_out);
+        second = now;
+        lines = 0;
+        left_out = 0;
+    }
+    if (++lines > 10) {
+        ++left_out;
+        return;
+    }
+    const char* name = task.name()[0] != '\0' ? task.name() : "unnamed";
+    try {
+        std::rethrow_exception(std::move(failure));
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "peal: task '%s' failed and nobody awaits it: %s\n", name, error.what());
+    } catch (...) {
+        std::fprintf(stderr, "peal: task '%s' failed and nobody awaits it: exception of unknown type\n", name);
+    }
+}
+
+}  // namespace peal::rt
+
+namespace peal::detail {
+
+void enqueue(rt::scheduler& target, work_item& item) noexcept { target.enqueue(item); }
+
+void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept {
+    target.enqueue_on(index, item);
+}
+
+bool accept_task(rt::scheduler& target, context& task, task_list* list) noexcept { return target.accept(task, list); }
+
+void enqueue_woken(work_item& item) noexcept {
+    rt::scheduler* scheduler = item.owner->scheduler();
+    if (scheduler != nullptr) {
+        scheduler->enqueue_woken(item);
+    } else if (this_thread.worker != nullptr) {
+        this_thread.worker->push_woken(item);  // a task of sync_wait() goes on where it was woken
+    } else {
+        // No pool anywhere: the thread that made it ready runs it.
+        context* before = this_thread.current;
+        this_thread.current = item.owner;
+        resume_chain(item.handle);
+        this_thread.current = before;
+    }
+}
+
+rt::scheduler* current_scheduler() noexcept {
+    return this_thread.worker != nullptr ? &this_thread.worker->scheduler() : nullptr;
+}
+
+void throw_pool_stopped() {
+    throw std::system_error(std::make_error_code(std::errc::operation_canceled), "spawn: the pool has stopped accepting tasks");
+}
+
+}  // namespace peal::detail

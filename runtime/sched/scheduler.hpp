@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// scheduler: the workers of one pool together: acceptance of tasks, work from outside, waking, shutdown.
+//
+// Threads: any, unless said otherwise. Fixed after start(): settings, workers.
+// phase_      written by shutdown()      [S1] seq_cst: a worker that is about to sleep sees it, or is woken by the one who wrote it
+// visitors_   outside threads            [S3] release decrement / acquire load: the scheduler is destroyed after the last use by a
+//                                        thread that brought work, although that work may be over already
+// accepting_  written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
+//                                        shutdown() either counts it or it is refused
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "idle.hpp"
+#include "injection_queue.hpp"
+#include "worker.hpp"
+
+namespace peal::rt {
+
+struct scheduler_settings {
+    unsigned workers = 1;
+    std::string name;
+    std::vector<int> pin_to_cpus;
+    std::function<void(unsigned)> on_worker_start;
+    std::function<void(unsigned)> on_worker_stop;
+    std::function<void(std::exception_ptr, const context&)> on_unhandled;
+};
+
+struct task_counts {
+    std::uint64_t accepted = 0, completed = 0, failed = 0, canceled = 0;
+    std::uint64_t live() const noexcept { return accepted - completed - failed - canceled; }
+};
+
+struct end_report {
+    bool drained = false;
+    std::uint64_t canceled = 0;
+    std::vector<std::string> not_stopped;
+};
+
+class scheduler {
+  public:
+    /// Called in the worker's thread; throws std::system_error if it cannot be had.
+    using driver_factory = std::function<std::unique_ptr<driver>(unsigned index)>;
+
+    explicit scheduler(scheduler_settings settings);
+    scheduler(const scheduler&) = delete;
+    scheduler& operator=(const scheduler&) = delete;
+    ~scheduler();
+
+    /// Makes the threads; returns when each has its driver, or throws what the first of them threw, with all threads ended.
+    void start(const driver_factory& make_driver);
+    /// No threads: the workers' drivers are made here, and the caller runs the workers itself (runtime/sim).
+    void start_without_threads(const driver_factory& make_driver);
+    /// For a scheduler without threads: what runs its workers while somebody waits for a task, until `done` says so.
+    using drive_function = std::function<void(const std::function<bool()>& done)>;
+    void set_drive(drive_function drive) { drive_ = std::move(drive); }
+    const drive_function& drive() const noexcept { return drive_; }
+    /// Whatever the layer above wants to find again from a worker.
+    void set_owner(void* owner) noexcept { owner_ = owner; }
+    void* owner() const noexcept { return owner_; }
+
+    unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
+    worker& at(unsigned index) noexcept { return *workers_[index]; }
+    /// The calling thread's worker if it is one of ours, else null.
+    worker* this_worker() noexcept;
+
+    // ---- work -------------------------------------------------------------------------------------------------------------
+    void enqueue(detail::work_item& item) noexcept;
+    void enqueue_on(unsigned index, detail::work_item& item) noexcept;
+    void enqueue_woken(detail::work_item& item) noexcept;
+    bool accept(context& task, detail::task_list* list) noexcept;
+    injection_queue& injected() noexcept { return injected_; }
+    rt::idle& idle() noexcept { return idle_; }
+    /// Work was published that any worker may take.
+    void wake_one() noexcept;
+
+    // ---- ends -------------------------------------------------------------------------------------------------------------
+    void count_ended(detail::outcome outcome) noexcept;
+    void report_unhandled(std::exception_ptr failure, const context& task) noexcept;
+    task_counts counts() const noexcept;
+    void append_outside_names(std::vector<std::string>& names) const { outside_tasks_.append_names(names); }
+    void request_stop_all() noexcept;
+
+    /// P7: stop accepting, drain, ask to stop, wait, report; then the workers end. Not on one of its workers (asserted). Idempotent.
+    end_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept;
+
+    bool may_end() const noexcept { return phase_.load(std::memory_order_seq_cst) == phase::ending; }       // [S1]
+    bool must_end_now() const noexcept { return phase_.load(std::memory_order_relaxed) == phase::abandon; }  // looked at again and again
+
+  private:
+    enum class phase : unsigned char {
+        running,
+        ending,   // no task is left: workers end when they have nothing to do
+        abandon,  // tasks are left that do not stop: workers end after what they run now
+    };
+
+    /// Brings an item from a thread that is no worker of ours.
+    void inject(detail::work_item& item) noexcept;
+    class visitor {
+      public:
+        explicit visitor(scheduler& visited) noexcept : visited_(visited) {
+            visited_.visitors_.fetch_add(1, std::memory_order_relaxed);  // published by the push that follows
+        }
+        visitor(const visitor&) = delete;
+        visitor& operator=(const visitor&) = delete;
+        ~visitor() { visited_.visitors_.fetch_sub(1, std::memory_order_release); }  // [S3]
+
+      private:
+        scheduler& visited_;
+    };
+
+    void thread_main(worker& worker, const driver_factory& make_driver) noexcept;
+    bool wait_until_ended(std::chrono::steady_clock::time_point deadline) noexcept;
+    void end_threads(phase how) noexcept;
+
+    const scheduler_settings settings_;
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::vector<std::thread> threads_;
+    drive_function drive_;
+    void* owner_ = nullptr;
+    injection_queue injected_;
+    rt::idle idle_;
+    detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
+
+    std::atomic<phase> phase_{phase::running};
+    std::atomic<bool> accepting_{true};
+    std::atomic<unsigned> visitors_{0};
+    std::atomic<std::uint64_t> outside_accepted_{0};
+    std::atomic<std::uint64_t> outside_ended_[4] = {};
+
+    std::mutex start_mutex_;           // guards the two below, while starting
+    std::condition_variable started_;
+    unsigned start_answers_ = 0;
+    std::exception_ptr start_failure_;
+
+    std::mutex shutdown_mutex_;        // one shutdown() at a time
+    bool shut_down_ = false;
+    end_report report_;
+};
+
+}  // namespace peal::rt

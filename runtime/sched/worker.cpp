@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+
+#include "worker.hpp"
+
+#include <algorithm>
+
+#include <peal/detail/this_thread.hpp>
+
+#include "../task/this_driver.hpp"
+#include "scheduler.hpp"
+
+namespace peal::rt {
+
+namespace {
+
+constexpr unsigned lifo_streak_limit = 3;                             // guess after Tokio, not measured
+constexpr auto poll_every = std::chrono::microseconds(100);           // of running
+constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
+constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then anything may run
+
+}  // namespace
+
+driver* this_driver() noexcept {
+    return detail::this_thread.worker != nullptr ? &detail::this_thread.worker->driver() : nullptr;
+}
+wheel* this_wheel() noexcept {
+    return detail::this_thread.worker != nullptr ? &detail::this_thread.worker->timers() : nullptr;
+}
+
+void worker::enter_thread() noexcept {
+    detail::this_thread.worker = this;
+    random_ = 0x9e3779b9u * (index_ + 1);
+}
+
+void worker::leave_thread() noexcept {
+    detail::this_thread.worker = nullptr;
+    detail::this_thread.current = nullptr;
+}
+
+void worker::run() noexcept {
+    last_poll_ = driver_->now();
+    while (!scheduler_.must_end_now()) {
+        if (detail::work_item* item = next()) {
+            execute(*item);
+            continue;
+        }
+        driver_->reap(ready_);
+        take_ready();
+        timers_.advance(driver_->now());
+        take_inbox();
+        if (detail::work_item* item = next()) {
+            execute(*item);
+            continue;
+        }
+        if (detail::work_item* item = find_elsewhere()) {
+            poll();  // hand over what this round submitted before the next round
+            execute(*item);
+            continue;
+        }
+        if (scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0) break;
+        park();
+    }
+    if (searching_) scheduler_.idle().stop_search();
+}
+
+void worker::execute(detail::work_item& item) noexcept {
+    context* before = detail::this_thread.current;
+    detail::this_thread.current = item.owner;
+    detail::resume_chain(item.handle);
+    detail::this_thread.current = before;
+}
+
+// ---- where work comes from ------------------------------------------------------------------------------------------------
+
+detail::work_item* worker::next() noexcept {
+    if (until_poll_ == 0) poll();
+    --until_poll_;
+    if (lifo_streak_ < lifo_streak_limit && lifo_.load(std::memory_order_relaxed) != nullptr) {  // a hint; the exchange decides
+        if (detail::work_item* item = lifo_.exchange(nullptr, std::memory_order_acq_rel)) {      // [F1]
+            ++lifo_streak_;
+            return item;
+        }
+    }
+    lifo_streak_ = 0;
+    if (!pinned_.empty() && (pinned_turn_ = !pinned_turn_)) return &pinned_.pop_front();
+    if (detail::work_item* item = queue_.try_pop()) return item;
+    if (!pinned_.empty()) return &pinned_.pop_front();
+    if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // a hint, as above
+    return lifo_.exchange(nullptr, std::memory_order_acq_rel);             // [F1]
+}
+
+void worker::poll() noexcept {
+    time_point now = driver_->now();
+    adjust_interval(now);
+    timers_.advance(now);
+    driver_->poll(ready_);
+    take_ready();
+    take_inbox();
+    take_injected(scheduler_.injected().size() / scheduler_.size() + 1);
+}
+
+void worker::adjust_interval(time_point now) noexcept {
+    unsigned ran = interval_ - until_poll_;
+    auto elapsed = now - last_poll_;
+    if (ran != 0 && elapsed > 2 * poll_every) {
+        // Long items: as many as fit into the time, so one slow phase costs one late poll.
+        auto fitting = static_cast<unsigned>(poll_every * ran / elapsed);
+        interval_ = std::max(1u, fitting);
+    } else if (elapsed < poll_every) {
+        interval_ = std::min(interval_limit, interval_ + interval_ / 2 + 1);
+    }
+    until_poll_ = interval_;
+    last_poll_ = now;
+}
+
+void worker::take_ready() noexcept {
+    std::size_t count = ready_.size();
+    while (!ready_.empty()) push(ready_.pop_front());
+    if (count > 1) scheduler_.wake_one();
+}
+
+void worker::take_inbox() noexcept {
+    for (detail::work_item* item = inbox_.take_all(); item != nullptr;) {
+        detail::work_item* following = item->next;
+        pinned_.push_back(*item);
+        item = following;
+    }
+}
+
+bool worker::take_injected(std::size_t most) noexcept {
+    detail::work_list taken;
+    scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
+    if (taken.empty()) return false;
+    while (!taken.empty()) push(taken.pop_front());
+    return true;
+}
+
+detail::work_item* worker::find_elsewhere() noexcept {
+    bool found = take_injected(scheduler_.injected().size() / scheduler_.size() + 1);
+    detail::work_item* item = found ? next() : nullptr;
+    if (item == nullptr && scheduler_.size() > 1) {
+        if (!searching_) searching_ = scheduler_.idle().try_start_search();
+        if (searching_) item = steal();
+    }
+    if (item != nullptr && searching_) {
+        searching_ = false;
+        if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
+    }
+    return item;
+}
+
+detail::work_item* worker::steal() noexcept {
+    unsigned count = scheduler_.size();
+    random_ = random_ * 1664525u + 1013904223u;
+    unsigned begin = (random_ >> 16) % count;
+    for (bool last_resort : {false, true}) {
+        for (unsigned i = 0; i < count; ++i) {
+            worker& victim = scheduler_.at((begin + i) % count);
+            if (&victim == this) continue;
+            detail::work_item* item = last_resort ? victim.lifo_.exchange(nullptr, std::memory_order_acq_rel)  // [F1]
+                                                  : victim.queue_.steal_half(queue_);
+            if (item != nullptr) return item;
+        }
+    }
+    return nullptr;
+}
+
+// ---- where work goes ------------------------------------------------------------------------------------------------------
+
+void worker::push(detail::work_item& item) noexcept {
+    if (queue_.try_push(item)) return;
+    detail::work_list overflow;
+    for (std::uint32_t i = 0; i < run_queue::capacity / 2; ++i) {
+        detail::work_item* oldest = queue_.try_pop();
+        if (oldest == nullptr) break;
+        overflow.push_back(*oldest);
+    }
+    overflow.push_back(item);
+    scheduler_.injected().push_all(overflow);
+}
+
+void worker::push_rescheduled(detail::work_item& item) noexcept {
+    push(item);
+    if (queue_.size() > 1) scheduler_.wake_one();
+}
+
+void worker::push_spawned(detail::work_item& item) noexcept {
+    push(item);
+    scheduler_.wake_one();
+}
+
+void worker::push_woken(detail::work_item& item) noexcept {
+    detail::work_item* displaced = lifo_.exchange(&item, std::memory_order_acq_rel);  // [F1]
+    if (displaced == nullptr) return;
+    push(*displaced);
+    scheduler_.wake_one();
+}
+
+void worker::push_pinned(detail::work_item& item) noexcept {
+    inbox_.push(item);
+    driver_->wake();
+}
+
+// ---- sleeping -------------------------------------------------------------------------------------------------------------
+
+bool worker::work_in_sight() const noexcept {
+    if (!scheduler_.injected().empty() || !inbox_.empty() || driver_->has_messages()) return true;
+    for (unsigned i = 0; i < scheduler_.size(); ++i) {
+        if (i != index_ && scheduler_.at(i).has_stealable()) return true;
+    }
+    return false;
+}
+
+void worker::park() noexcept {
+    driver_->prepare_to_park();
+    scheduler_.idle().enter_parked(index_, searching_);
+    searching_ = false;
+    if (work_in_sight() || scheduler_.may_end() || scheduler_.must_end_now()) {
+        driver_->stay_awake();
+        // Ending, and only operations in flight keep this worker: they are waited for, not looked at again and again.
+        if (!work_in_sight() && !scheduler_.must_end_now() && driver_->in_flight() != 0) {
+            driver_->prepare_to_park();
+            driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
+        }
+    } else {
+        driver_->wait(ready_, timers_.next_advance());
+    }
+    searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
+    last_poll_ = driver_->now();
+    until_poll_ = interval_;
+    timers_.advance(last_poll_);
+    take_ready();
+    take_inbox();
+    if (searching_ && (queue_.size() != 0 || !pinned_.empty())) {
+        // Woken to search, but there is work here already: pass the errand on.
+        searching_ = false;
+        if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
+    }
+}
+
+// ---- waiting inside a destructor --------------------------------------------------------------------------------------------
+
+bool worker::belongs_to(const detail::work_item& item, const detail::task_list& list) const noexcept {
+    for (const context* task = item.owner; task != nullptr && task->list() != nullptr; task = task->list()->owner()) {
+        if (task->list() == &list) return true;
+    }
+    return false;
+}
+
+void worker::collect(detail::work_list& ready) noexcept {
+    driver_->poll(ready_);
+    timers_.advance(driver_->now());
+    ready.append(ready_);
+    take_inbox();
+    ready.append(pinned_);
+    while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
+    if (detail::work_item* item = lifo_.exchange(nullptr, std::memory_order_acq_rel)) ready.push_back(*item);  // [F1]
+}
+
+void worker::run_only(detail::task_list& list) noexcept {
+    struct wakes_this_worker final : detail::waiter {
+        explicit wakes_this_worker(rt::driver& driver) noexcept : waiter(&wakes_this_worker::tell), driver(driver) {}
+        static void tell(waiter& self) noexcept {
+            auto& me = static_cast<wakes_this_worker&>(self);
+            me.driver.wake();
+            me.told.store(true, std::memory_order_release);  // [N1] last touch of this object
+        }
+        rt::driver& driver;
+        std::atomic<bool> told{false};
+    } ended(*driver_);
+    if (!list.wait_for_empty(ended)) return;
+
+    time_point last_progress = driver_->now();
+    while (list.size() != 0) {
+        detail::work_list found;
+        collect(found);
+        scheduler_.injected().pop(found, scheduler_.injected().size());
+        if (found.empty() && scheduler_.size() > 1) {
+            if (detail::work_item* item = steal()) found.push_back(*item);
+        }
+        bool impatient = driver_->now() - last_progress > nested_patience;
+        detail::work_list others;
+        bool progress = false;
+        while (!found.empty()) {
+            detail::work_item& item = found.pop_front();
+            if (impatient || belongs_to(item, list)) {
+                progress = true;
+                execute(item);
+            } else {
+                others.push_back(item);
+            }
+        }
+        bool has_others = !others.empty();
+        if (has_others) {
+            scheduler_.injected().push_all(others);
+            scheduler_.wake_one();
+        }
+        if (progress) {
+            last_progress = driver_->now();
+            continue;
+        }
+        driver_->prepare_to_park();
+        if (list.size() == 0 || !inbox_.empty() || driver_->has_messages()) {
+            driver_->stay_awake();
+            continue;
+        }
+        time_point look_again = driver_->now() + (has_others ? std::chrono::milliseconds(1) : std::chrono::milliseconds(20));
+        driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
+    }
+    if (!list.forget(ended)) {
+        while (!ended.told.load(std::memory_order_acquire)) {  // [N1] the last child is between telling and letting go
+        }
+    }
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// worker: one thread of a pool, its queues, its timers and its driver. The rules: README.md in this folder.
+//
+// Fields are the owner's, except where the table says otherwise.
+//   queue_     owner pushes and pops, other workers steal
+//   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
+//   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
+//   counters   owner writes, any thread reads                              relaxed: statistics; shutdown: see scheduler::live()
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include <peal/detail/task_list.hpp>
+#include <peal/task/context.hpp>
+
+#include "../base/mpsc_stack.hpp"
+#include "../task/driver.hpp"
+#include "../time/wheel.hpp"
+#include "run_queue.hpp"
+
+namespace peal::rt {
+
+class scheduler;
+
+class worker {
+  public:
+    worker(rt::scheduler& scheduler, unsigned index) noexcept : scheduler_(scheduler), index_(index) {}
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    unsigned index() const noexcept { return index_; }
+    rt::scheduler& scheduler() noexcept { return scheduler_; }
+    rt::driver& driver() noexcept { return *driver_; }
+    wheel& timers() noexcept { return timers_; }
+    detail::task_list& tasks() noexcept { return tasks_; }
+
+    void set_driver(std::unique_ptr<rt::driver> driver) noexcept { driver_ = std::move(driver); }
+    bool has_driver() const noexcept { return driver_ != nullptr; }
+    void drop_driver() noexcept {
+        if (driver_) driver_->wait_for_callers();
+        driver_.reset();
+    }
+
+    // ---- owner only -------------------------------------------------------------------------------------------------------
+    /// Makes the calling thread this worker, or none.
+    void enter_thread() noexcept;
+    static void leave_thread() noexcept;
+
+    /// The loop: until the scheduler ends.
+    void run() noexcept;
+
+    void push_rescheduled(detail::work_item& item) noexcept;
+    void push_spawned(detail::work_item& item) noexcept;
+    void push_woken(detail::work_item& item) noexcept;
+
+    /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left.
+    void run_only(detail::task_list& list) noexcept;
+
+    /// Runs one item and whatever it hands this thread to.
+    void execute(detail::work_item& item) noexcept;
+
+    /// Polls driver, timers and inbox, and moves everything that can run into `ready`.
+    void collect(detail::work_list& ready) noexcept;
+
+    void count_accepted() noexcept { increment(accepted_); }
+    void count_ended(detail::outcome outcome) noexcept { increment(ended_[static_cast<unsigned>(outcome)]); }
+
+    // ---- any thread -------------------------------------------------------------------------------------------------------
+    void push_pinned(detail::work_item& item) noexcept;
+    bool has_stealable() const noexcept { return queue_.size() != 0; }
+    std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
+    std::uint64_t ended(detail::outcome outcome) const noexcept {
+        return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
+    }
+
+  private:
+    static void increment(std::atomic<std::uint64_t>& counter) noexcept {
+        counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // one writer
+    }
+
+    detail::work_item* next() noexcept;
+    void push(detail::work_item& item) noexcept;
+    void take_ready() noexcept;
+    void poll() noexcept;
+    void adjust_interval(time_point now) noexcept;
+    void take_inbox() noexcept;
+    bool take_injected(std::size_t most) noexcept;
+    detail::work_item* find_elsewhere() noexcept;
+    detail::work_item* steal() noexcept;
+    bool work_in_sight() const noexcept;
+    void park() noexcept;
+    void wait(time_point no_later_than) noexcept;
+    bool belongs_to(const detail::work_item& item, const detail::task_list& list) const noexcept;
+
+    rt::scheduler& scheduler_;
+    const unsigned index_;
+    std::unique_ptr<rt::driver> driver_;
+    wheel timers_;
+    detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
+
+    run_queue queue_;
+    std::atomic<detail::work_item*> lifo_{nullptr};
+    mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
+
+    detail::work_list ready_;               // what a poll gave, on its way into the queue
+    detail::work_list pinned_;              // what came through the inbox
+    bool pinned_turn_ = false;
+    unsigned lifo_streak_ = 0;
+    bool searching_ = false;
+    std::uint32_t random_ = 0;              // where to begin stealing
+
+    unsigned interval_ = 16;                // items between two polls
+    unsigned until_poll_ = 16;
+    time_point last_poll_{};
+
+    std::atomic<std::uint64_t> accepted_{0};
+    std::atomic<std::uint64_t> ended_[4] = {};
+};
+
+}  // namespace peal::rt

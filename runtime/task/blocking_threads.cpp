@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+
+#include "blocking_threads.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <memory>
+
+namespace peal::rt {
+
+namespace {
+constexpr auto idle_time = std::chrono::seconds(10);  // then a thread without work ends
+}
+
+void blocking_threads::finish() noexcept {
+    std::unique_lock lock(mutex_);
+    ending_ = true;
+    work_or_end_.notify_all();
+    thread_ended_.wait(lock, [this] { return threads_ == 0; });
+}
+
+void blocking_threads::run(blocking_job& job) noexcept {
+    std::unique_lock lock(mutex_);
+    if (queued_ >= idle_ && threads_ < thread_limit && !start_thread() && threads_ == 0) {
+        lock.unlock();
+        job.run(job);  // no thread can be had: slower, and the same result
+        return;
+    }
+    job.next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = &job;
+    last_ = &job;
+    ++queued_;
+    work_or_end_.notify_one();
+}
+
+bool blocking_threads::start_thread() noexcept {
+    // Signals are for the threads of the program: a handler must not run on one of ours.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    auto entry = [](void* self) -> void* {
+        static_cast<blocking_threads*>(self)->thread_main();
+        return nullptr;
+    };
+    ++threads_;
+    bool started = pthread_create(&thread, nullptr, entry, this) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (!started) {
+        --threads_;
+        return false;
+    }
+    pthread_setname_np(thread, (name_ + "/block").substr(0, 15).c_str());
+    pthread_detach(thread);
+    return true;
+}
+
+void blocking_threads::thread_main() noexcept {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        if (first_ != nullptr) {
+            blocking_job& job = *first_;
+            first_ = job.next;
+            --queued_;
+            lock.unlock();
+            job.run(job);
+            lock.lock();
+            continue;
+        }
+        if (ending_) break;
+        ++idle_;
+        bool woken = work_or_end_.wait_for(lock, idle_time, [this] { return first_ != nullptr || ending_; });
+        --idle_;
+        if (!woken) break;
+    }
+    --threads_;
+    thread_ended_.notify_all();  // under the lock: the destructor goes on only after we have let go of it
+}
+
+}  // namespace peal::rt

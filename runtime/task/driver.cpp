@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+
+#include "driver.hpp"
+
+#include <cerrno>
+#include <new>
+
+#include "../base/sanitizer.hpp"
+#include "blocking_threads.hpp"
+#include "perform.hpp"
+
+namespace peal::rt {
+
+int driver::shutdown_writing(int) noexcept {
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+void driver::take_messages(detail::work_list& ready) noexcept {
+    for (detail::work_item* done = elsewhere_done_.take_all(); done != nullptr;) {
+        auto& operation = static_cast<detail::operation&>(*done);
+        done = done->next;
+        completed(operation, operation.outcome, ready);
+    }
+    for (detail::operation* canceled = cancels_.take_all(); canceled != nullptr;) {
+        detail::operation& operation = *canceled;
+        canceled = canceled->next_cancel;
+        operation.cancel_requested = true;
+        if (operation.finished) {
+            ready.push_back(operation);  // finish() saw that this request was on its way
+        } else if (operation.in_kernel) {
+            cancel_in_flight(operation);
+        }
+        // else: performed elsewhere, or not handed over yet; the hand-over sees cancel_requested
+    }
+}
+
+void driver::completed(detail::operation& operation, std::int32_t outcome, detail::work_list& ready) noexcept {
+    tsan_acquire(&operation);
+    operation.in_kernel = false;
+    --operation.outstanding;
+    if (outcome == -ECANCELED && !operation.cancel_requested && can_perform(operation.kind)) {
+        // Nobody asked for it: the kernel could not make the thread that this operation needs. Do it another way.
+        perform_elsewhere(operation);
+        return;
+    }
+    operation.outcome = outcome;
+    if (operation.step != nullptr && operation.step(operation)) {
+        if (!operation.cancel_requested) {
+            resubmit(operation);
+            return;
+        }
+        operation.outcome = -ECANCELED;
+    }
+    operation.finished = true;
+    if (operation.outstanding == 0) finish(operation, ready);
+}
+
+void driver::cancel_answered(detail::operation& operation, detail::work_list& ready) noexcept {
+    tsan_acquire(&operation);
+    --operation.outstanding;
+    if (operation.finished && operation.outstanding == 0) finish(operation, ready);
+}
+
+void driver::finish(detail::operation& operation, detail::work_list& ready) noexcept {
+    // With cancel_requested the slot was emptied by the stopper, and its request has been taken: nobody else knows the operation.
+    if (operation.cancel_requested || operation.owner->disarm(operation)) ready.push_back(operation);
+    // else: a stopper has it; take_messages() goes on when the request arrives
+}
+
+void driver::perform_elsewhere(detail::operation& operation) noexcept {
+    struct job final : blocking_job {
+        job(driver& home, detail::operation& operation) noexcept
+            : blocking_job(&job::perform), home(home), operation(operation) {}
+        static void perform(blocking_job& self) noexcept {
+            auto& me = static_cast<job&>(self);
+            me.operation.outcome = perform_now(me.operation);
+            me.home.completed_elsewhere(me.operation);
+            delete &me;
+        }
+        driver& home;
+        detail::operation& operation;
+    };
+    ++operation.outstanding;
+    auto* made = new (std::nothrow) job(*this, operation);
+    if (made == nullptr) {
+        operation.outcome = -ENOMEM;
+        completed_elsewhere(operation);
+        return;
+    }
+    elsewhere_.run(*made);
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// driver: the one interface between scheduling and the outside world. One per worker. Behind it: the ring (runtime/uring), and
+// the simulation (runtime/sim).
+//
+// Life of an operation
+//   1 its coroutine suspends: cancel slot armed, submit() by the owner. From here the operation belongs to the driver.
+//   2 the driver hands it to the outside at the next poll() or wait(), and hears of it exactly once per round.
+//   3 finish(): the last completion is in. The slot is disarmed and the operation becomes ready: its coroutine is resumed.
+// Cancellation, from any thread
+//   a the stopper takes the leaf from the slot and pushes the operation onto `cancels_` of its home driver.
+//   b the home driver takes it from there: not finished yet, so the outside is asked to end it, and 3 follows in its own time;
+//     or finished already (step 3 found the slot taken and left the operation alone), so now it becomes ready.
+// So the coroutine is resumed after the last completion and after the last use of the operation by a stopper, never before (P2).
+//
+// Lock discipline. submit() only stores a pointer into a queue of this driver that has one writer, the owner. Everything else
+// that touches the outside or an operation in flight (poll, wait) happens under the driver's lock, which the owner takes once
+// per round, uncontended. Another worker that takes the lock of a driver whose owner is stuck in user code can therefore
+// submit, reap and cancel for it, without any change to operations.
+//
+// Parking: the worker sleeps here and nowhere else. state_: see the protocol in runtime/sched/README.md.
+//   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
+//                                            then looks at state_. One of the two sees the other.
+
+#include <atomic>
+#include <chrono>
+
+#include <peal/detail/operation.hpp>
+
+#include "../base/mpsc_stack.hpp"
+
+namespace peal::rt {
+
+using time_point = std::chrono::steady_clock::time_point;
+
+class blocking_threads;
+
+class driver {
+  public:
+    explicit driver(blocking_threads& elsewhere) noexcept : elsewhere_(elsewhere) {}
+    driver(const driver&) = delete;
+    driver& operator=(const driver&) = delete;
+    virtual ~driver() = default;
+
+    // ---- owner only -------------------------------------------------------------------------------------------------------
+    /// Takes an operation. It may be handed to the outside later, at the next poll() or wait().
+    virtual void submit(detail::operation& operation) noexcept = 0;
+
+    /// Appends what is ready, without handing anything over if that can be avoided. Free of system calls most of the time.
+    virtual void reap(detail::work_list& ready) noexcept = 0;
+
+    /// Hands over what was submitted and appends what is ready; does not wait.
+    virtual void poll(detail::work_list& ready) noexcept = 0;
+
+    /// Announces that the owner is about to sleep. The owner then looks for work once more, and calls wait() or stay_awake().
+    void prepare_to_park() noexcept { state_.exchange(state::parked, std::memory_order_seq_cst); }  // [P1]
+    void stay_awake() noexcept { state_.exchange(state::running, std::memory_order_seq_cst); }      // [P1]
+    /// Like poll(), but sleeps until something is ready, `deadline` passes, or wake() is called. Requires prepare_to_park().
+    void wait(detail::work_list& ready, time_point deadline) noexcept {
+        do_wait(ready, deadline);
+        stay_awake();
+    }
+
+    /// Operations that the outside may still complete.
+    virtual std::size_t in_flight() const noexcept = 0;
+
+    /// Closes a descriptor without waiting for anything.
+    virtual void close(int fd) noexcept = 0;
+
+    /// True: descriptors are the simulation's own, not the system's.
+    virtual bool is_simulated() const noexcept { return false; }
+    /// For simulated sockets: 0, or -1 with errno.
+    virtual int shutdown_writing(int fd) noexcept;
+
+    // ---- any thread -------------------------------------------------------------------------------------------------------
+    virtual time_point now() const noexcept = 0;
+
+    /// Makes the owner look for work, if it sleeps or is about to. Costs a load if it is awake.
+    void wake() noexcept {
+        if (state_.load(std::memory_order_seq_cst) == state::parked &&                          // [P1]
+            state_.exchange(state::notified, std::memory_order_seq_cst) == state::parked) {     // [P1] one waker writes
+            interrupt();
+        }
+    }
+
+    /// Asks for an early end. `operation` was taken from a cancel slot and is in flight here.
+    void request_cancel(detail::operation& operation) noexcept {
+        caller inside(*this);
+        cancels_.push(operation);
+        wake();
+    }
+
+    /// Completes an operation that was performed by a blocking thread.
+    void completed_elsewhere(detail::operation& operation) noexcept {
+        caller inside(*this);
+        elsewhere_done_.push(operation);
+        wake();
+    }
+
+    /// Before it is destroyed: until no other thread is inside one of the two above (what they pushed may be over already).
+    void wait_for_callers() const noexcept {
+        while (callers_.load(std::memory_order_acquire) != 0) {  // [P2]
+        }
+    }
+
+    blocking_threads& elsewhere() noexcept { return elsewhere_; }
+
+    bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
+
+  protected:
+    virtual void do_wait(detail::work_list& ready, time_point deadline) noexcept = 0;
+    /// Makes do_wait() return, now or when it is called next. Any thread.
+    virtual void interrupt() noexcept = 0;
+    /// Asks the outside to end an operation that it has. Under the lock.
+    virtual void cancel_in_flight(detail::operation& operation) noexcept = 0;
+    /// Hands over an operation of several rounds once more. Under the lock.
+    virtual void resubmit(detail::operation& operation) noexcept = 0;
+
+    /// Takes cancel requests and what blocking threads have done. Under the lock, after everything submitted was handed over.
+    void take_messages(detail::work_list& ready) noexcept;
+    /// One completion of the operation itself has arrived. Under the lock.
+    void completed(detail::operation& operation, std::int32_t outcome, detail::work_list& ready) noexcept;
+    /// The answer to a cancel request has arrived. Under the lock.
+    void cancel_answered(detail::operation& operation, detail::work_list& ready) noexcept;
+    /// Lets a blocking thread perform the operation as plain system calls.
+    void perform_elsewhere(detail::operation& operation) noexcept;
+
+    bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }
+
+  private:
+    enum class state : unsigned char {
+        running,   // looks for work by itself
+        parked,    // sleeps in do_wait(), or is about to: wakers must interrupt
+        notified,  // a waker has interrupted or is about to: the others need not
+    };
+
+    // callers_   [P2] release decrement / acquire load: whoever destroys the driver comes after the last use by a caller
+    class caller {
+      public:
+        explicit caller(driver& entered) noexcept : entered_(entered) {
+            entered_.callers_.fetch_add(1, std::memory_order_relaxed);  // published by the push that follows
+        }
+        caller(const caller&) = delete;
+        caller& operator=(const caller&) = delete;
+        ~caller() { entered_.callers_.fetch_sub(1, std::memory_order_release); }  // [P2]
+
+      private:
+        driver& entered_;
+    };
+
+    void finish(detail::operation& operation, detail::work_list& ready) noexcept;
+
+    std::atomic<unsigned> callers_{0};
+
+    std::atomic<state> state_{state::running};
+    mpsc_stack<detail::operation, &detail::operation::next_cancel> cancels_;
+    mpsc_stack<detail::work_item, &detail::work_item::next> elsewhere_done_;
+    blocking_threads& elsewhere_;
+};
+
+}  // namespace peal::rt

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+
+#include <peal/detail/operation.hpp>
+
+#include <cerrno>
+
+#include <peal/detail/this_thread.hpp>
+
+#include "driver.hpp"
+#include "this_driver.hpp"
+
+namespace peal::detail {
+
+const char* operation_name(operation_kind kind) noexcept {
+    switch (kind) {
+        case operation_kind::nop: return "nop";
+        case operation_kind::accept: return "accept";
+        case operation_kind::connect: return "connect";
+        case operation_kind::receive: return "recv";
+        case operation_kind::send: return "send";
+        case operation_kind::receive_many: return "recvmsg";
+        case operation_kind::send_many: return "sendmsg";
+        case operation_kind::read: return "read";
+        case operation_kind::write: return "write";
+        case operation_kind::read_many: return "readv";
+        case operation_kind::write_many: return "writev";
+        case operation_kind::open: return "openat";
+        case operation_kind::close: return "close";
+        case operation_kind::sync: return "fsync";
+        case operation_kind::stat: return "statx";
+        case operation_kind::truncate: return "ftruncate";
+        case operation_kind::rename: return "rename";
+        case operation_kind::unlink: return "unlink";
+    }
+    return "unknown operation";
+}
+
+peal::error operation::failure() const { return peal::error::from_errno(failed_with(), operation_name(kind)); }
+
+bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept {
+    rt::driver* driver = rt::this_driver();
+    PEAL_ASSERT(driver != nullptr,
+                "an I/O operation was awaited on a thread that is no worker: co_await pool.schedule() before it, or start with "
+                "pool.run()");
+    handle = awaiting;
+    owner = &task;
+    home = driver;
+    if (!task.arm(*this)) {
+        outcome = -ECANCELED;
+        return false;
+    }
+    driver->submit(*this);
+    return true;
+}
+
+void operation::request_cancel(cancelable& self) noexcept {
+    auto& operation = static_cast<detail::operation&>(self);
+    operation.home->request_cancel(operation);
+}
+
+size_operation::size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags,
+                               std::uint64_t offset, rounds rounds) noexcept
+    : operation(kind) {
+    this->fd = fd;
+    this->address = const_cast<void*>(data);
+    this->length = bytes;
+    this->flags = flags;
+    this->offset = offset;
+    if (rounds == rounds::all) step = &size_operation::next_round;
+}
+
+bool size_operation::next_round(operation& self) noexcept {
+    if (self.outcome <= 0) return false;  // the end, or a failure: it is reported
+    auto moved = static_cast<std::uint64_t>(self.outcome);
+    if (moved >= self.length) return false;
+    self.transferred += moved;
+    self.address = static_cast<std::byte*>(self.address) + moved;
+    self.length -= moved;
+    if (self.offset != no_offset) self.offset += moved;
+    return true;
+}
+
+}  // namespace peal::detail

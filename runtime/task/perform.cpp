@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+
+#include "perform.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace peal::rt {
+
+using detail::operation_kind;
+
+bool can_perform(operation_kind kind) noexcept {
+    switch (kind) {
+        case operation_kind::read:
+        case operation_kind::write:
+        case operation_kind::read_many:
+        case operation_kind::write_many:
+        case operation_kind::open:
+        case operation_kind::close:
+        case operation_kind::sync:
+        case operation_kind::stat:
+        case operation_kind::truncate:
+        case operation_kind::rename:
+        case operation_kind::unlink:
+            return true;
+        case operation_kind::nop:
+        case operation_kind::accept:
+        case operation_kind::connect:
+        case operation_kind::receive:
+        case operation_kind::send:
+        case operation_kind::receive_many:
+        case operation_kind::send_many:
+            return false;
+    }
+    return false;
+}
+
+namespace {
+
+ssize_t call(detail::operation& op) noexcept {
+    auto* path = static_cast<const char*>(op.address);
+    auto* buffers = static_cast<const iovec*>(op.address);
+    auto count = static_cast<int>(op.length);
+    auto offset = static_cast<off_t>(op.offset);
+    bool seek = op.offset != detail::no_offset;
+    switch (op.kind) {
+        case operation_kind::read:
+            return seek ? ::pread(op.fd, op.address, op.length, offset) : ::read(op.fd, op.address, op.length);
+        case operation_kind::write:
+            return seek ? ::pwrite(op.fd, op.address, op.length, offset) : ::write(op.fd, op.address, op.length);
+        case operation_kind::read_many:
+            return seek ? ::preadv(op.fd, buffers, count, offset) : ::readv(op.fd, buffers, count);
+        case operation_kind::write_many:
+            return seek ? ::pwritev(op.fd, buffers, count, offset) : ::writev(op.fd, buffers, count);
+        case operation_kind::open:
+            return ::openat(AT_FDCWD, path, static_cast<int>(op.flags), static_cast<mode_t>(op.length));
+        case operation_kind::close:
+            return ::close(op.fd);
+        case operation_kind::sync:
+            return op.flags != 0 ? ::fdatasync(op.fd) : ::fsync(op.fd);
+        case operation_kind::stat:
+            return ::statx(op.fd >= 0 ? op.fd : AT_FDCWD, path != nullptr ? path : "", static_cast<int>(op.flags),
+                           STATX_BASIC_STATS, static_cast<struct ::statx*>(op.extra));
+        case operation_kind::truncate:
+            return ::ftruncate(op.fd, static_cast<off_t>(op.length));
+        case operation_kind::rename:
+            return ::rename(path, static_cast<const char*>(op.extra));
+        case operation_kind::unlink:
+            return ::unlink(path);
+        case operation_kind::nop:
+        case operation_kind::accept:
+        case operation_kind::connect:
+        case operation_kind::receive:
+        case operation_kind::send:
+        case operation_kind::receive_many:
+        case operation_kind::send_many:
+            break;
+    }
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+}  // namespace
+
+std::int32_t perform_now(detail::operation& operation) noexcept {
+    ssize_t done;
+    do {
+        done = call(operation);
+    } while (done < 0 && errno == EINTR && operation.kind != operation_kind::close);
+    return done < 0 ? -errno : static_cast<std::int32_t>(done);
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What a task tells the pool when it ends. Declared here, defined by the layer that knows pools (runtime/sched/scheduler.cpp).
+
+#include <exception>
+
+#include <peal/task/context.hpp>
+
+namespace peal::rt {
+
+/// A task that `pool` accepted has ended on the calling thread, and nothing of it is left.
+void count_ended(scheduler& pool, detail::outcome outcome) noexcept;
+
+/// Nobody awaited `task`, and it failed. To the handler of `pool`; to standard error if that is null.
+void report_unhandled(std::exception_ptr failure, const context& task, scheduler* pool) noexcept;
+
+}  // namespace peal::rt

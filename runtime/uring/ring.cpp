@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+
+#include "ring.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <string>
+#include <system_error>
+#include <thread>
+
+namespace peal::rt {
+namespace {
+
+// Newer than the oldest supported headers.
+constexpr std::uint32_t enter_no_iowait = 1u << 7;     // IORING_ENTER_NO_IOWAIT, Linux 6.15
+constexpr std::uint32_t feature_no_iowait = 1u << 17;  // IORING_FEAT_NO_IOWAIT
+constexpr unsigned smallest_ring = 8;
+
+std::string first_line(const char* path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+std::string kernel_release() {
+    utsname name{};
+    return ::uname(&name) == 0 ? name.release : "unknown";
+}
+
+/// What an operator has to know: what was tried, what the system said, what to set.
+[[noreturn]] void fail(const std::string& tried, int error_number) {
+    std::string what = "io_uring: " + tried + " failed on Linux " + kernel_release() + ". ";
+    switch (error_number) {
+        case EPERM: {
+            std::string disabled = first_line("/proc/sys/kernel/io_uring_disabled");
+            if (disabled == "1" || disabled == "2") {
+                what += "The system forbids io_uring (kernel.io_uring_disabled = " + disabled +
+                        "): set `sysctl kernel.io_uring_disabled=0`";
+                if (disabled == "1") what += ", or add this user's group as kernel.io_uring_group";
+            } else {
+                what += "A seccomp filter forbids io_uring, as the default profiles of Docker and containerd do: allow "
+                        "io_uring_setup, io_uring_enter and io_uring_register in the profile, or start the container with "
+                        "--security-opt seccomp=unconfined";
+            }
+            break;
+        }
+        case ENOSYS:
+            what += "This kernel has no io_uring (it needs Linux 5.19 or newer), or a sandbox such as gVisor hides it";
+            break;
+        case ENOMEM: {
+            rlimit limit{};
+            ::getrlimit(RLIMIT_MEMLOCK, &limit);
+            what += "Memory for rings counts against the limit of locked memory, per user over all processes; it is " +
+                    std::to_string(limit.rlim_cur) +
+                    " bytes here, and even the smallest ring did not fit: raise it (`ulimit -l`, LimitMEMLOCK= of a service, "
+                    "--ulimit memlock= of a container), or use fewer workers";
+            break;
+        }
+        case EMFILE:
+        case ENFILE:
+            what += "No descriptor is free: raise `ulimit -n`, or use fewer workers";
+            break;
+        default:
+            what += "Linux 5.19 or newer is needed; see `man 2 io_uring_setup` for the error";
+    }
+    throw std::system_error(error_number, std::system_category(), what);
+}
+
+}  // namespace
+
+ring::ring(unsigned entries) {
+    unsigned size = std::clamp(entries, smallest_ring, 4096u);
+    // Best first; a kernel that does not know a flag says EINVAL.
+    constexpr unsigned flag_sets[] = {
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_SUBMIT_ALL,
+        0,
+    };
+    unsigned flag_set = 0;
+    unsigned patience = 3;  // ENOMEM passes when another process of this user has just given rings back
+    for (;;) {
+        io_uring_params parameters{};
+        parameters.flags = flag_sets[flag_set] | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+        parameters.cq_entries = size * 4;
+        int error_number = -::io_uring_queue_init_params(size, &ring_, &parameters);
+        if (error_number == 0) {
+            if (parameters.features & feature_no_iowait) wait_flags_ = enter_no_iowait;
+            if ((parameters.features & IORING_FEAT_EXT_ARG) == 0) {
+                ::io_uring_queue_exit(&ring_);
+                fail("waiting with a deadline (IORING_FEAT_EXT_ARG)", ENOSYS);
+            }
+            break;
+        }
+        if (error_number == EINVAL && flag_set + 1 < std::size(flag_sets)) {
+            ++flag_set;
+        } else if (error_number == ENOMEM && size > smallest_ring) {
+            size /= 2;
+        } else if (error_number == ENOMEM && patience != 0) {
+            --patience;
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        } else {
+            fail("making a ring of " + std::to_string(size) + " entries", error_number);
+        }
+    }
+    try {
+        probe();
+        check_round_trip();
+    } catch (...) {
+        ::io_uring_queue_exit(&ring_);
+        throw;
+    }
+}
+
+ring::~ring() { ::io_uring_queue_exit(&ring_); }
+
+void ring::probe() {
+    io_uring_probe* found = ::io_uring_get_probe_ring(&ring_);
+    if (found == nullptr) fail("asking for the supported operations (io_uring_register)", errno == 0 ? EPERM : errno);
+    for (unsigned i = 0; i < found->ops_len && i < 64; ++i) {
+        if (found->ops[i].flags & IO_URING_OP_SUPPORTED) opcodes_ |= std::uint64_t{1} << found->ops[i].op;
+    }
+    ::io_uring_free_probe(found);
+    // Unlimited by default; operations that need a kernel thread are few and wait for disks.
+    unsigned limits[2] = {4, 16};
+    ::io_uring_register_iowq_max_workers(&ring_, limits);
+    // Saves a lookup per enter; the index belongs to the registering thread. Refused by old kernels: no harm.
+    registered_ = ::io_uring_register_ring_fd(&ring_) == 1;
+}
+
+void ring::check_round_trip() {
+    // A filter may allow the set-up and refuse to enter.
+    io_uring_sqe* entry = try_get_entry();
+    ::io_uring_prep_nop(entry);
+    int submitted = ::io_uring_submit_and_wait(&ring_, 1);
+    if (submitted < 0) fail("entering a ring (io_uring_enter)", -submitted);
+    reap([](std::uint64_t, std::int32_t, std::uint32_t) {});
+}
+
+io_uring_sqe* ring::try_get_entry() noexcept {
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    if (entry != nullptr) *entry = io_uring_sqe{};
+    return entry;
+}
+
+bool ring::kernel_has_more() const noexcept {
+    unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);  // a hint: enter() finds out
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+bool ring::has_completion() const noexcept {
+    return *ring_.cq.khead != __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
+}
+
+void ring::enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept {
+    // Publishes the prepared entries, as io_uring_submit() does.
+    auto& queue = ring_.sq;
+    unsigned tail = *queue.ktail;
+    while (queue.sqe_head != queue.sqe_tail) {
+        queue.array[tail & queue.ring_mask] = queue.sqe_head & queue.ring_mask;
+        ++tail;
+        ++queue.sqe_head;
+    }
+    __atomic_store_n(queue.ktail, tail, __ATOMIC_RELEASE);  // pairs with the kernel's acquire: entries are filled
+
+    for (;;) {
+        unsigned to_submit = tail - __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE);
+        unsigned flags = IORING_ENTER_GETEVENTS | (registered_ ? IORING_ENTER_REGISTERED_RING : 0u);
+        io_uring_getevents_arg argument{};
+        __kernel_timespec limit{};
+        void* argument_address = nullptr;
+        std::size_t argument_bytes = _NSIG / 8;
+        if (wait) {
+            flags |= wait_flags_;
+            if (timeout) {
+                limit.tv_sec = timeout->count() / 1'000'000'000;
+                limit.tv_nsec = timeout->count() % 1'000'000'000;
+                argument.ts = reinterpret_cast<std::uint64_t>(&limit);
+                flags |= IORING_ENTER_EXT_ARG;
+                argument_address = &argument;
+                argument_bytes = sizeof argument;
+            }
+        }
+        int entered = static_cast<int>(::syscall(SYS_io_uring_enter, ring_.enter_ring_fd, to_submit, wait ? 1u : 0u, flags,
+                                                 argument_address, argument_bytes));
+        int error_number = entered < 0 ? errno : 0;
+        // EINTR, ETIME: the wait ended early; EBUSY: completions must be reaped first; EAGAIN: no memory for a request now. In all of
+        // these the caller looks at the queue, and what was not submitted stays for the next time.
+        if (error_number != 0 && error_number != EINTR && error_number != ETIME && error_number != EBUSY &&
+            error_number != EAGAIN) {
+            std::string what = "peal: io_uring_enter failed: " + std::system_category().message(error_number) + "\n";
+            if (::write(2, what.data(), what.size()) < 0) {
+            }
+            ::abort();
+        }
+        // A short submit without an error: go on with the rest, without waiting for what that may bring.
+        if (error_number == 0 && static_cast<unsigned>(entered) < to_submit && entered > 0) {
+            wait = false;
+            continue;
+        }
+        return;
+    }
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// ring: an io_uring, its setup and its two queues. Knows the kernel, not operations.
+//
+// Set-up is COOP_TASKRUN without SINGLE_ISSUER, so that another worker may submit and reap under the driver's lock; on a kernel that
+// refuses a flag, without that flag. The mapping and the entries are liburing's; io_uring_enter is called directly for the flags that
+// the oldest supported liburing does not know. NO_SQARRAY is never set: liburing before 2.6 corrupts the queue with it.
+//
+// Threads: made and used by one worker at a time, under its driver's lock.
+
+#include <liburing.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace peal::rt {
+
+class ring {
+  public:
+    /// Throws std::system_error that says what was tried, what the system answered, and what to set.
+    explicit ring(unsigned entries);
+    ring(const ring&) = delete;
+    ring& operator=(const ring&) = delete;
+    ~ring();
+
+    /// A cleared entry, null when the submission queue is full: then enter().
+    io_uring_sqe* try_get_entry() noexcept;
+    unsigned unsubmitted() const noexcept {
+        return ring_.sq.sqe_tail - __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
+    }
+
+    /// Submits everything and runs what the kernel has put off; waits for one completion if `wait`, until `deadline`.
+    /// A lost wait (signal, time) is no error: the caller looks at the queue and the clock.
+    void enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept;
+
+    /// The kernel has completions that only an enter() brings into the queue.
+    bool kernel_has_more() const noexcept;
+    bool has_completion() const noexcept;
+
+    /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first. `use` must not touch this ring's queues
+    /// except by try_get_entry() and enter().
+    template <class Use>
+    void reap(Use use) noexcept {
+        for (;;) {
+            unsigned head = *ring_.cq.khead;
+            unsigned tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
+            if (head == tail) return;
+            for (; head != tail; ++head) {
+                const io_uring_cqe& entry = ring_.cq.cqes[head & ring_.cq.ring_mask];
+                std::uint64_t user_data = entry.user_data;
+                std::int32_t result = entry.res;
+                std::uint32_t flags = entry.flags;
+                __atomic_store_n(ring_.cq.khead, head + 1, __ATOMIC_RELEASE);  // the kernel may reuse the entry
+                use(user_data, result, flags);
+            }
+        }
+    }
+
+    bool supports(unsigned opcode) const noexcept { return opcode < 64 && (opcodes_ >> opcode & 1) != 0; }
+    unsigned entries() const noexcept { return ring_.sq.ring_entries; }
+
+  private:
+    void probe();
+    void check_round_trip();
+
+    io_uring ring_{};
+    std::uint64_t opcodes_ = 0;
+    std::uint32_t wait_flags_ = 0;
+    bool registered_ = false;  // enter_ring_fd is an index that this thread registered
+};
+
+}  // namespace peal::rt

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+
+#include "uring_driver.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+#include "../base/sanitizer.hpp"
+#include "../task/perform.hpp"
+#include "submission.hpp"
+
+namespace peal::rt {
+
+uring_driver::uring_driver(unsigned ring_entries, blocking_threads& elsewhere) : driver(elsewhere), ring_(ring_entries) {
+    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
+}
+
+uring_driver::~uring_driver() { ::close(wake_fd_); }
+
+// ---- the owner submits --------------------------------------------------------------------------------------------------------
+
+void uring_driver::submit(detail::operation& operation) noexcept {
+    tsan_release(&operation);
+    std::uint32_t tail = submitted_tail_.load(std::memory_order_relaxed);  // the owner is the only writer
+    if (tail - submitted_head_.load(std::memory_order_acquire) == submitted_capacity) {  // [U2]
+        // A round with more operations than slots: hand them over now. What is ready stays on the ring for the next poll.
+        std::lock_guard guard(lock_);
+        hand_over();
+    }
+    submitted_[tail % submitted_capacity].store(&operation, std::memory_order_relaxed);
+    submitted_tail_.store(tail + 1, std::memory_order_release);  // [U1]
+}
+
+void uring_driver::close(int fd) noexcept {
+    // Detached: no operation, no completion unless it fails, and then nobody could do anything about it.
+    std::lock_guard guard(lock_);
+    io_uring_sqe& entry = get_entry();
+    entry.opcode = IORING_OP_CLOSE;
+    entry.fd = fd;
+    entry.flags = IOSQE_CQE_SKIP_SUCCESS;
+    entry.user_data = ignored_user_data;
+}
+
+// ---- under the lock -----------------------------------------------------------------------------------------------------------
+
+io_uring_sqe& uring_driver::get_entry() noexcept {
+    for (;;) {
+        if (io_uring_sqe* entry = ring_.try_get_entry()) return *entry;
+        // Full. The kernel takes all of them, unless completions must be reaped first: those it keeps for us, none is lost.
+        ring_.enter(false, std::nullopt);
+    }
+}
+
+void uring_driver::put_on_ring(detail::operation& operation) noexcept {
+    io_uring_sqe& entry = get_entry();
+    prepare(entry, operation);
+    entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
+    operation.in_kernel = true;
+    ++operation.outstanding;
+    ++in_flight_;
+}
+
+void uring_driver::hand_over() noexcept {
+    std::uint32_t head = submitted_head_.load(std::memory_order_relaxed);  // written under the lock only
+    std::uint32_t tail = submitted_tail_.load(std::memory_order_acquire);  // [U1]
+    for (; head != tail; ++head) {
+        detail::operation& operation = *submitted_[head % submitted_capacity].load(std::memory_order_relaxed);
+        tsan_acquire(&operation);
+        if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
+            perform_elsewhere(operation);
+        } else {
+            put_on_ring(operation);
+            if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
+        }
+    }
+    submitted_head_.store(head, std::memory_order_release);  // [U2]
+}
+
+void uring_driver::resubmit(detail::operation& operation) noexcept { put_on_ring(operation); }
+
+void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
+    io_uring_sqe& entry = get_entry();
+    entry.opcode = IORING_OP_ASYNC_CANCEL;
+    entry.addr = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
+    entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_cancel;
+    ++operation.outstanding;
+    ++in_flight_;
+}
+
+void uring_driver::reap_completions(detail::work_list& ready) noexcept {
+    ring_.reap([this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
+        if (user_data == ignored_user_data) return;
+        if (user_data == wake_user_data) {
+            if ((flags & IORING_CQE_F_MORE) == 0) wake_armed_ = false;  // ended by a full completion queue: armed again before the next wait
+            return;
+        }
+        auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
+        --in_flight_;
+        if ((user_data & tag_mask) == tag_cancel) {
+            cancel_answered(operation, ready);
+        } else {
+            if (result > 0 && (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::read)) {
+                tsan_written(operation.address, static_cast<std::size_t>(result));
+            }
+            completed(operation, result, ready);
+        }
+    });
+}
+
+void uring_driver::arm_wake() noexcept {
+    if (wake_armed_) return;
+    // Edge-triggered and never read: each write gives one completion, and costs nobody a read.
+    io_uring_sqe& entry = get_entry();
+    entry.opcode = IORING_OP_POLL_ADD;
+    entry.fd = wake_fd_;
+    entry.poll32_events = POLLIN | static_cast<unsigned>(EPOLLET);
+    entry.len = IORING_POLL_ADD_MULTI;
+    entry.user_data = wake_user_data;
+    wake_armed_ = true;
+}
+
+// ---- rounds -------------------------------------------------------------------------------------------------------------------
+
+void uring_driver::reap(detail::work_list& ready) noexcept {
+    if (has_messages() || ring_.kernel_has_more()) {
+        poll(ready);
+        return;
+    }
+    std::lock_guard guard(lock_);
+    reap_completions(ready);
+}
+
+void uring_driver::poll(detail::work_list& ready) noexcept {
+    std::lock_guard guard(lock_);
+    hand_over();
+    take_messages(ready);
+    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
+    reap_completions(ready);
+}
+
+void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexcept {
+    std::lock_guard guard(lock_);
+    hand_over();
+    take_messages(ready);
+    arm_wake();
+    bool sleep = ready.empty() && !ring_.has_completion();
+    std::optional<std::chrono::nanoseconds> timeout;
+    if (sleep && deadline != time_point::max()) {
+        timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
+        if (timeout->count() == 0) sleep = false;
+    }
+    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
+    reap_completions(ready);
+}
+
+void uring_driver::interrupt() noexcept {
+    std::uint64_t one = 1;
+    // EAGAIN is impossible before 2^64 wakes; EINTR does not happen on an eventfd that is not full.
+    if (::write(wake_fd_, &one, sizeof one) != sizeof one) {
+        PEAL_ASSERT(false, "a worker could not be woken: its event descriptor was closed by somebody else");
+    }
+}
+
+}  // namespace peal::rt

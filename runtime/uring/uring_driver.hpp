@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// uring_driver: the driver on an io_uring. Life of an operation, lock discipline and parking: runtime/task/driver.hpp.
+//
+// submitted_   ring of pointers from the owner (submit) to whoever holds the lock (hand_over)
+//   submitted_tail_   written by the owner    [U1] release store / acquire load: the slot and the operation are filled
+//   submitted_head_   written under the lock  [U2] release store / acquire load: the slot may be used again
+// Everything below `lock_` is guarded by it.
+//
+// user_data of an entry: address of the operation, with the low bits telling what answered. An operation whose cancel request
+// is on the ring is not resumed before that request is answered too, so no answer meets another operation at the same address.
+
+#include <array>
+
+#include <peal/detail/spin_lock.hpp>
+
+#include "../task/driver.hpp"
+#include "ring.hpp"
+
+namespace peal::rt {
+
+class uring_driver final : public driver {
+  public:
+    /// On the worker's thread. Throws std::system_error.
+    uring_driver(unsigned ring_entries, blocking_threads& elsewhere);
+    ~uring_driver() override;
+
+    void submit(detail::operation& operation) noexcept override;
+    void reap(detail::work_list& ready) noexcept override;
+    void poll(detail::work_list& ready) noexcept override;
+    std::size_t in_flight() const noexcept override { return in_flight_; }
+    void close(int fd) noexcept override;
+    time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+
+  private:
+    static constexpr std::uint32_t submitted_capacity = 256;  // pointers; full: handed over at once
+    static constexpr std::uint64_t tag_mask = 7;
+    static constexpr std::uint64_t tag_operation = 0;
+    static constexpr std::uint64_t tag_cancel = 1;             // the answer to a cancel request
+    static constexpr std::uint64_t wake_user_data = 2;
+    static constexpr std::uint64_t ignored_user_data = 3;
+
+    void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
+    void interrupt() noexcept override;
+    void cancel_in_flight(detail::operation& operation) noexcept override;
+    void resubmit(detail::operation& operation) noexcept override;
+
+    void hand_over() noexcept;
+    void put_on_ring(detail::operation& operation) noexcept;
+    io_uring_sqe& get_entry() noexcept;
+    void reap_completions(detail::work_list& ready) noexcept;
+    void arm_wake() noexcept;
+
+    std::array<std::atomic<detail::operation*>, submitted_capacity> submitted_{};
+    alignas(64) std::atomic<std::uint32_t> submitted_tail_{0};
+    alignas(64) std::atomic<std::uint32_t> submitted_head_{0};
+
+    detail::spin_lock lock_;
+    ring ring_;
+    std::size_t in_flight_ = 0;
+    bool wake_armed_ = false;
+    int wake_fd_ = -1;
+};
+
+}  // namespace peal::rt
