@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
 
+#include "../base/signals_blocked.hpp"
 #include "../task/unhandled.hpp"
 
 namespace peal::rt {
@@ -27,21 +27,18 @@ scheduler::~scheduler() { PEAL_ASSERT(threads_.empty(), "a scheduler was destroy
 // ---- start ------------------------------------------------------------------------------------------------------------------
 
 void scheduler::start(const driver_factory& make_driver) {
-    // Signals are for the threads of the program: a handler must not interrupt a worker.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     std::exception_ptr no_thread;
-    for (auto& worker : workers_) {
-        try {
-            threads_.emplace_back([this, &worker = *worker, &make_driver] { thread_main(worker, make_driver); });
-        } catch (...) {
-            no_thread = std::current_exception();
-            break;
+    {
+        signals_blocked for_workers;
+        for (auto& worker : workers_) {
+            try {
+                threads_.emplace_back([this, &worker = *worker, &make_driver] { thread_main(worker, make_driver); });
+            } catch (...) {
+                no_thread = std::current_exception();
+                break;
+            }
         }
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     {
         std::unique_lock lock(start_mutex_);
         started_.wait(lock, [this] { return start_answers_ == threads_.size(); });

@@ -3,10 +3,11 @@
 #include "blocking_threads.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <chrono>
 #include <memory>
+
+#include "../base/signals_blocked.hpp"
 
 namespace peal::rt {
 
@@ -36,11 +37,7 @@ void blocking_threads::run(blocking_job& job) noexcept {
 }
 
 bool blocking_threads::start_thread() noexcept {
-    // Signals are for the threads of the program: a handler must not run on one of ours.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    signals_blocked for_thread;
     pthread_t thread;
     auto entry = [](void* self) -> void* {
         static_cast<blocking_threads*>(self)->thread_main();
@@ -48,7 +45,6 @@ bool blocking_threads::start_thread() noexcept {
     };
     ++threads_;
     bool started = pthread_create(&thread, nullptr, entry, this) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (!started) {
         --threads_;
         return false;
