@@ -6,6 +6,9 @@
 // The 4096 byte buffer lies in the coroutine, so messages above 4 KiB cost several turns of its loop.
 
 #define ASIO_STANDALONE
+#ifndef ASIO_HAS_CO_AWAIT
+#define ASIO_HAS_CO_AWAIT 1 // 1.22 looks for the coroutines TS under Clang and misses those of C++20
+#endif
 #include <asio.hpp>
 #include <asio/experimental/as_tuple.hpp>
 

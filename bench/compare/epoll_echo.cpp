@@ -46,14 +46,13 @@ int listen_on(server_options& options)
     }
     const int on = 1;
     const int listener = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-        fail("socket");
     sockaddr_in6 bound{}; // its port lies where that of sockaddr_in does
     socklen_t length = sizeof bound;
-    if (bind(listener, found->ai_addr, found->ai_addrlen) != 0 || listen(listener, SOMAXCONN) != 0 ||
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        bind(listener, found->ai_addr, found->ai_addrlen) != 0 || listen(listener, SOMAXCONN) != 0 ||
         getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length) != 0)
-        fail("bind or listen");
+        fail("cannot listen");
     freeaddrinfo(found);
     options.port = ntohs(bound.sin6_port);
     return listener;
@@ -61,9 +60,7 @@ int listen_on(server_options& options)
 
 void watch(int poller, int operation, int socket, std::uint32_t events, connection* data)
 {
-    epoll_event event{};
-    event.events = events;
-    event.data.ptr = data;
+    epoll_event event{events, {data}};
     if (epoll_ctl(poller, operation, socket, &event) != 0)
         fail("epoll_ctl");
 }
@@ -85,7 +82,7 @@ void accept_one(int poller, int listener)
 ssize_t send_some(int socket, const char* data, std::size_t count)
 {
     const ssize_t sent = send(socket, data, count, MSG_NOSIGNAL);
-    return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
+    return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
 
 // False when the connection has ended.
