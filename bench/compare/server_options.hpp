@@ -22,7 +22,8 @@ inline server_options parse_server_options(int argc, char** argv)
 {
     server_options result;
     const auto refuse = [argv](const std::string& why) {
-        std::fprintf(stderr, "%s: %s\nusage: %s [--host HOST] [--port PORT] [--workers N]\n", argv[0], why.c_str(), argv[0]);
+        std::fprintf(stderr, "%s: %s\nusage: %s [--host HOST] [--port PORT] [--workers N]\n", argv[0], why.c_str(),
+            argv[0]);
         std::exit(2);
     };
     const auto number = [&refuse](const std::string& name, std::string_view text, unsigned min, unsigned max) {

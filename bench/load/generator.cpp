@@ -19,7 +19,7 @@ namespace load {
 
 namespace {
 
-constexpr std::size_t events_max = 256;              // per epoll call; at about 5 us each, the clock is looked at every ms
+constexpr std::size_t events_max = 256;              // per epoll call: some 2 ms until the end of the window is seen
 constexpr std::size_t buffer_bytes_min = 16 * 1024;  // a burst of small messages leaves in one send
 constexpr std::size_t buffer_bytes_max = 256 * 1024; // stays in the second-level cache
 

@@ -36,7 +36,7 @@ struct results {
     std::string first_error;
     std::uint64_t unanswered = 0;     // open loop: due, but not echoed at the end
     histogram latency;                // open loop: unanswered ones included, with their age at the end
-    histogram send_delay;             // open loop: due time to send, the part that is not the server's unless it is full
+    histogram send_delay;             // open loop: from due time to send, part of the latency
     std::optional<double> server_cpu_seconds;
     std::optional<std::uint64_t> server_resident_bytes; // at the end
 };

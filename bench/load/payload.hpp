@@ -3,9 +3,10 @@
 // Self-proving payload. What a connection sends is one endless byte stream, cut into messages of equal size; every byte
 // follows from (seed, connection, sequence, offset), so any piece can be written or checked without keeping a copy.
 //
-// A message is an 8 byte head, connection (24 bits) and sequence (40 bits), then a slice of a random pattern whose start
-// depends on the head. Messages shorter than the head carry the low bytes of its hash. Bytes that are lost, doubled,
-// reordered or delivered to another connection do not match; with 1 byte messages one such byte in 256 goes unnoticed.
+// A message is an 8 byte head, connection (24 bits) and sequence (40 bits), then a slice of a random pattern whose
+// start depends on the head. Messages shorter than the head carry the low bytes of its hash. Bytes that are lost,
+// doubled, reordered or delivered to another connection do not match; with 1 byte messages one such byte in 256 goes
+// unnoticed.
 
 #pragma once
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// CPU time and memory of the server, from /proc/PID. CPU time covers all threads, also those that have ended; the kernel
-// gives it in ticks (usually 10 ms), so a window of 3 s on a busy core is exact to about 0.5 %.
+// CPU time and memory of the server, from /proc/PID. CPU time covers all threads, also those that have ended; the
+// kernel gives it in ticks (usually 10 ms), so a window of 3 s on a busy core is exact to about 0.5 %.
 
 #pragma once
 
@@ -26,7 +26,7 @@ public:
     {
         std::string text;
         std::getline(open("/stat"), text, '\0');
-        // "pid (name) state ...": the name may hold blanks and brackets. utime and stime are fields 14 and 15; `state` is 3.
+        // "pid (name) state ...": the name may hold blanks and brackets; state is field 3, utime 14, stime 15.
         const auto name_end = text.rfind(')');
         if (name_end == text.npos)
             throw failure(directory_ + "/stat: cannot be understood");

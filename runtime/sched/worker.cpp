@@ -57,10 +57,11 @@ void worker::run() noexcept {
             execute(*item);
             continue;
         }
-        if (scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0) break;
+        if (scheduler_.may_end() && nothing_pending()) break;
         park();
     }
     if (searching_) scheduler_.idle().stop_search();
+    driver_->poll(ready_);  // files that were closed in the last round
 }
 
 void worker::execute(detail::work_item& item) noexcept {
@@ -211,17 +212,17 @@ bool worker::work_in_sight() const noexcept {
     return false;
 }
 
+bool worker::nothing_pending() const noexcept { return driver_->in_flight() == 0 && timers_.size() == 0; }
+
 void worker::park() noexcept {
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
-    if (work_in_sight() || scheduler_.may_end() || scheduler_.must_end_now()) {
+    if (work_in_sight() || scheduler_.must_end_now() || (scheduler_.may_end() && nothing_pending())) {
         driver_->stay_awake();
-        // Ending, and only operations in flight keep this worker: they are waited for, not looked at again and again.
-        if (!work_in_sight() && !scheduler_.must_end_now() && driver_->in_flight() != 0) {
-            driver_->prepare_to_park();
-            driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
-        }
+    } else if (scheduler_.may_end()) {
+        // The last operations of tasks that belong to other pools: nobody will wake us when these have left.
+        driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
     } else {
         driver_->wait(ready_, timers_.next_advance());
     }

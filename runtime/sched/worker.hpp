@@ -91,6 +91,7 @@ class worker {
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
     bool work_in_sight() const noexcept;
+    bool nothing_pending() const noexcept;
     void park() noexcept;
     void wait(time_point no_later_than) noexcept;
     bool belongs_to(const detail::work_item& item, const detail::task_list& list) const noexcept;
