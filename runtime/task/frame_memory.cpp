@@ -52,6 +52,7 @@ struct cache;
 struct alignas(64) chunk {
     cache* owner;
     std::size_t size_class;
+    chunk* older;  // of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned
 };
 
 chunk& chunk_of(void* memory) noexcept {
@@ -70,6 +71,7 @@ struct cache {
         std::byte* fresh_end = nullptr;
     };
     list lists[class_count];
+    chunk* newest = nullptr;
 
     // shared
     rt::mpsc_stack<block, &block::next> remote;
@@ -111,7 +113,7 @@ struct cache {
                 throw std::bad_alloc();
             }
             add(chunks, 1);
-            ::new (memory) chunk{this, size_class};
+            newest = ::new (memory) chunk{this, size_class, newest};
             from.fresh = static_cast<std::byte*>(memory) + sizeof(chunk);
             from.fresh_end = static_cast<std::byte*>(memory) + chunk_bytes;
         }

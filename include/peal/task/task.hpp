@@ -63,9 +63,14 @@ class promise_result : public promise_base {
         if (kind_ == kind::exception) std::destroy_at(std::addressof(exception_));
     }
 
-    template <class U>
+    template <class U = T>
         requires std::convertible_to<U&&, T>
     void return_value(U&& value) {
+        static_assert(!std::is_lvalue_reference_v<T> ||
+                          (std::is_lvalue_reference_v<U> &&
+                           std::convertible_to<std::remove_reference_t<U>*, std::remove_reference_t<T>*>),
+                      "a task that gives a reference cannot co_return a temporary, or what is converted into one: it would be gone "
+                      "when the awaiter sees it");
         if constexpr (std::is_reference_v<T>) {
             T reference = static_cast<U&&>(value);
             std::construct_at(std::addressof(value_), std::addressof(reference));
