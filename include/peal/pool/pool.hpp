@@ -33,14 +33,15 @@ class pool_options {
     std::function<void(unsigned index)> on_worker_stop;   // after its last
 
     /// Gets the exception of a task that nobody awaits. Default: one line on standard error, at most ten per second.
-    /// Called in a worker; must not throw.
+    /// Called in a worker, or by the thread that drops the handle of a task that has failed already; must not throw.
     std::function<void(std::exception_ptr failure, const context& task)> on_unhandled;
 
     std::chrono::milliseconds drain_timeout{2000};  // shutdown: tasks may end by themselves so long
     std::chrono::milliseconds stop_timeout{5000};   // shutdown: then they are asked to stop and may take so long
 };
 
-/// What a pool did so far. accepted = completed + failed + canceled + live.
+/// What a pool did so far. accepted = completed + failed + canceled + live. A task is counted as ended when nothing of it is left, a
+/// moment after the one who waits for it was told; after shutdown() the counts are final.
 class pool_counts {
   public:
     pool_counts() noexcept {}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+
+// Where rings cannot be had, the pool says what was tried, what the system answered and what to set.
+
+#include <peal/pool/pool.hpp>
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "support/catch.hpp"
+#include "support/child.hpp"
+#include "support/rights.hpp"
+
+namespace {
+
+/// The text of the error that making a pool throws; empty if it throws none.
+std::string text_of_failure(unsigned workers = 2) {
+    try {
+        peal::pool pool{peal::pool_options(workers)};
+        return "";
+    } catch (const std::system_error& failure) {
+        return failure.what();
+    }
+}
+
+bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("child: io_uring_setup is refused with EPERM", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_setup, EPERM);
+    std::string text = text_of_failure();
+    CAPTURE(text);
+    CHECK(says(text, "making a ring"));
+    CHECK(says(text, "seccomp"));
+    CHECK(says(text, "Docker"));
+}
+
+TEST_CASE("child: io_uring_setup does not exist", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_setup, ENOSYS);
+    std::string text = text_of_failure();
+    CAPTURE(text);
+    CHECK(says(text, "has no io_uring"));
+    CHECK(says(text, "5.19"));
+}
+
+TEST_CASE("child: io_uring_enter alone is refused", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_enter, EPERM);
+    std::string text = text_of_failure();
+    CAPTURE(text);
+    CHECK(says(text, "entering a ring"));
+    CHECK(says(text, "io_uring_enter"));
+}
+
+TEST_CASE("child: no memory may be locked", "[.child]") {
+    support::set_limit(RLIMIT_MEMLOCK, 0);
+    support::give_up_root();
+    std::string text = text_of_failure();
+    CAPTURE(text);
+    if (text.empty()) {
+        SUCCEED("this kernel does not count rings against the limit");
+        return;
+    }
+    CHECK(says(text, "limit of locked memory"));
+    CHECK(says(text, "it is 0 bytes"));
+    CHECK(says(text, "ulimit -l"));
+}
+
+TEST_CASE("child: little memory may be locked", "[.child]") {
+    support::set_limit(RLIMIT_MEMLOCK, 64 * 1024);
+    support::give_up_root();
+    peal::pool_options options(2);
+    options.ring_entries = 4096;  // does not fit: smaller rings are made
+    peal::pool pool(options);
+    CHECK(peal::sync_wait(pool.offload([] { return 7; })) == 7);
+}
+
+TEST_CASE("child: descriptors run out while workers start", "[.child]") {
+    support::set_limit(RLIMIT_NOFILE, 12);
+    std::string text = text_of_failure(16);
+    CAPTURE(text);
+    CHECK(says(text, "ulimit -n"));
+}
+
+TEST_CASE("forbidden: the error says what to do when a filter forbids io_uring") {
+    auto ended = support::run_case("child: io_uring_setup is refused with EPERM");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: the error says what is needed when the kernel has no io_uring") {
+    auto ended = support::run_case("child: io_uring_setup does not exist");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: a filter that allows the setup and refuses to enter is found at the start") {
+    auto ended = support::run_case("child: io_uring_enter alone is refused");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: the error names the limit of locked memory and how to raise it") {
+    auto ended = support::run_case("child: no memory may be locked");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: rings become smaller when little memory may be locked") {
+    auto ended = support::run_case("child: little memory may be locked");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: the error names the limit of descriptors, and the workers that started are gone") {
+    auto ended = support::run_case("child: descriptors run out while workers start");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
