@@ -31,7 +31,7 @@ meson          | meson 1.0 or newer                                | meson      
 ninja          | ninja                                             | ninja-build     | ninja-build               | ninja
 pkg-config     | pkg-config                                        | pkg-config      | pkgconf-pkg-config        | pkgconf
 liburing       | liburing 2.3 or newer (or subprojects/liburing.wrap) | liburing-dev | liburing-devel            | liburing
-libcrypto      | libcrypto of OpenSSL                              | libssl-dev      | openssl-devel             | openssl
+libcrypto      | libcrypto of OpenSSL 3.0                          | libssl-dev      | openssl-devel             | openssl
 catch2         | Catch2 (or subprojects/catch2.wrap)               | catch2          | catch-devel               | catch2
 benchmark      | Google Benchmark (or subprojects/google-benchmark.wrap) | libbenchmark-dev | google-benchmark-devel | benchmark
 curl           | curl                                              | curl            | curl                      | curl
@@ -84,7 +84,7 @@ have() {
         meson) command_there meson && at_least "$(meson --version)" 1.0 ;;
         ninja) command_there ninja || command_there ninja-build || command_there samu ;;
         liburing) pkg-config --exists 'liburing >= 2.3' || unpacked liburing ;;
-        libcrypto) pkg-config --exists libcrypto ;;
+        libcrypto) pkg-config --exists 'libcrypto >= 3.0' ;;
         catch2) pkg-config --exists catch2-with-main || pkg-config --exists catch2 || unpacked catch2 ;;
         benchmark) pkg-config --exists benchmark || unpacked google-benchmark ;;
         redis-tools) command_there redis-cli && command_there redis-benchmark ;;

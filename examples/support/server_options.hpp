@@ -39,7 +39,7 @@ class server_options {
                 std::exit(0);
             }
             if (i + 1 == argc) {
-                bool known = option == "--host" || option == "--port" || option == "--workers";
+                bool known = usage.find('[' + std::string(option) + ' ') != std::string::npos;
                 usage_error(program, known ? std::string(option) + " needs a value" : "unknown argument '" + std::string(option) + "'",
                             usage);
             }

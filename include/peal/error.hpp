@@ -29,6 +29,14 @@ class [[nodiscard]] error {
         return error(std::error_code(errno_value, std::system_category()), std::move(operation));
     }
 
+    /// From what an operation threw. Its text ends with the message of the code, which is not part of the operation's name.
+    static error from_exception(const std::system_error& thrown) {
+        std::string operation = thrown.what();
+        std::string message = ": " + thrown.code().message();
+        if (operation.ends_with(message)) operation.resize(operation.size() - message.size());
+        return error(thrown.code(), std::move(operation));
+    }
+
     const std::error_code& code() const noexcept { return code_; }
     const std::string& operation() const noexcept { return operation_; }
     std::string message() const { return operation_ + ": " + code_.message(); }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <system_error>
 
+#include <peal/detail/blocking_call.hpp>
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
@@ -175,14 +176,23 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
     static std::atomic<unsigned> serial{0};  // relaxed below: only uniqueness counts
     std::string beside = path + ".new-" + std::to_string(::getpid()) + '-' +
                          std::to_string(serial.fetch_add(1, std::memory_order_relaxed));
-    std::uint32_t permissions = 0644;
     auto existing = fs::stat(path);
-    if (auto info = co_await as_result(existing)) permissions = info->permissions;
+    auto before = co_await as_result(existing);
 
-    file target = co_await file::open(beside, open_mode::create_new, permissions);
+    file target = co_await file::open(beside, open_mode::create_new, before ? before->permissions & 0777 : 0644);
     std::exception_ptr failure;
     try {
         co_await target.write_at(0, content);
+        if (before) {
+            // As they were: the umask took some away, and writing takes the set-user-id bit.
+            auto restore = [&target, &before] {
+                if (::fchmod(target.native_handle(), before->permissions) != 0) {
+                    throw std::system_error(errno, std::system_category(), "fchmod");
+                }
+                return true;
+            };
+            co_await peal::detail::blocking_call(restore);
+        }
         co_await target.sync();
         path_operation renaming(operation_kind::rename, beside, &path);
         co_await renaming;

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 #include <peal/detail/blocking_call.hpp>
 
@@ -44,7 +45,9 @@ class directory_walk::state {
         for (level& each : levels_) ::closedir(each.folder);
     }
 
+    /// On a blocking thread; others wait for it there.
     std::vector<entry> read_batch() {
+        std::lock_guard guard(mutex_);
         std::vector<entry> batch;
         if (!begun_) begin(batch);
         while (batch.size() < batch_size_ && !levels_.empty()) step(batch);
@@ -104,6 +107,7 @@ class directory_walk::state {
 
     std::string root_;
     std::size_t batch_size_;
+    std::mutex mutex_;  // guards the two below
     bool begun_ = false;
     std::vector<level> levels_;
 };

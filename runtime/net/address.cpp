@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <system_error>
@@ -16,9 +17,11 @@ namespace {
 
 static_assert(sizeof(sockaddr_in6) <= 28);
 
-[[noreturn]] void refuse(std::string_view text, const char* reason) {
+[[noreturn]] void refuse(std::string_view given, const char* reason) {
+    std::string text(given);
+    std::replace(text.begin(), text.end(), '\0', '?');  // the message would end there
     throw std::system_error(std::make_error_code(std::errc::invalid_argument),
-                            "address '" + std::string(text) + "': " + reason +
+                            "address '" + text + "': " + reason +
                                 "; expected 127.0.0.1:7000, [::1]:7000 or :7000 (for a host name use resolve())");
 }
 
@@ -58,6 +61,7 @@ address address::parse(std::string_view text) {
 address address::from(std::string_view host, std::uint16_t port) {
     address made;
     std::string text(host);
+    if (text.find('\0') != std::string::npos) refuse(host, "it holds a zero byte");  // where the system's functions stop reading
     if (text.find(':') != std::string::npos) {
         sockaddr_in6 ip6{};
         ip6.sin6_family = AF_INET6;
@@ -87,11 +91,17 @@ address address::from(std::string_view host, std::uint16_t port) {
 
 address address::from_system(const void* sockaddr, std::size_t bytes) {
     address made;
-    if (bytes > sizeof made.storage_) {
+    sa_family_t family = AF_UNSPEC;
+    if (bytes >= sizeof family) {
+        static_assert(offsetof(struct sockaddr, sa_family) == 0);
+        std::memcpy(&family, sockaddr, sizeof family);
+    }
+    std::size_t expected = family == AF_INET ? sizeof(sockaddr_in) : family == AF_INET6 ? sizeof(sockaddr_in6) : 0;
+    if (expected == 0 || bytes < expected) {
         throw std::system_error(std::make_error_code(std::errc::address_family_not_supported), "address: neither IPv4 nor IPv6");
     }
-    std::memcpy(made.storage_, sockaddr, bytes);
-    made.size_ = static_cast<std::uint8_t>(bytes);
+    std::memcpy(made.storage_, sockaddr, expected);
+    made.size_ = static_cast<std::uint8_t>(expected);
     return made;
 }
 

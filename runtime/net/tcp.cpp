@@ -48,6 +48,12 @@ address name_of(int fd, int (*ask)(int, sockaddr*, socklen_t*), const char* what
     return address::from_system(&name, bytes);
 }
 
+bool is_listening(int fd) noexcept {
+    int listening = 0;
+    socklen_t bytes = sizeof listening;
+    return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) == 0 && listening != 0;
+}
+
 class accept_operation : public operation {
   public:
     explicit accept_operation(int fd) noexcept : operation(operation_kind::accept) { this->fd = fd; }
@@ -197,8 +203,11 @@ tcp_listener tcp_listener::bind(const address& local, int backlog) {
 }
 
 task<tcp_stream> tcp_listener::accept() {
+    // The listener may be closed or destroyed during the pause below: from here on it is not touched.
+    const int fd = socket_.get();
+    rt::descriptor_use in_use(fd);
     for (;;) {
-        accept_operation accepting(socket_.get());
+        accept_operation accepting(fd);
         int accepted = co_await accepting;
         if (accepted >= 0) co_return tcp_stream(accepted);
         switch (-accepted) {
@@ -218,6 +227,8 @@ task<tcp_stream> tcp_listener::accept() {
             case ENOBUFS:
             case ENOMEM:
                 co_await sleep_for(exhausted_pause);
+                // Without a free descriptor the system does not even look whether the listener still listens.
+                if (!is_listening(fd)) throw std::system_error(EINVAL, std::system_category(), "accept");
                 break;
             default:
                 throw std::system_error(-accepted, std::system_category(), "accept");

@@ -23,6 +23,9 @@ struct sigaction previous_term;
 
 void handle(int number) {
     int saved = errno;
+    // The next one, of either kind, ends the program.
+    ::signal(SIGINT, SIG_DFL);
+    ::signal(SIGTERM, SIG_DFL);
     signal_number.store(number, std::memory_order_seq_cst);
     std::uint64_t one = 1;
     if (::write(signal_fd.load(std::memory_order_seq_cst), &one, sizeof one) < 0) {
@@ -41,7 +44,9 @@ termination_signal::termination_signal() : fd_(::eventfd(0, EFD_CLOEXEC)) {
     signal_number.store(0, std::memory_order_seq_cst);
     struct sigaction action {};
     action.sa_handler = &handle;
-    action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);  // the second signal does what it did before
+    action.sa_flags = SA_RESTART;
+    sigaddset(&action.sa_mask, SIGINT);  // the handler runs to its end, and once
+    sigaddset(&action.sa_mask, SIGTERM);
     ::sigaction(SIGINT, &action, &previous_int);
     ::sigaction(SIGTERM, &action, &previous_term);
 }
@@ -53,7 +58,7 @@ termination_signal::~termination_signal() {
     ::close(fd_);
 }
 
-bool termination_signal::arrived() const noexcept { return signal_number.load(std::memory_order_seq_cst) != 0; }
+int termination_signal::number() const noexcept { return signal_number.load(std::memory_order_seq_cst); }
 
 task<int> termination_signal::wait() {
     std::uint64_t count = 0;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <system_error>
 
 #include <peal/detail/leaf_operation.hpp>
@@ -18,8 +19,26 @@
 
 namespace peal::rt {
 
+namespace {
+
+/// The schedulers that have not shut down, for those who come late and know only an address.
+struct live_schedulers {
+    std::mutex mutex;
+    std::vector<scheduler*> all;
+};
+
+live_schedulers& the_live_schedulers() noexcept {
+    static auto* instance = new live_schedulers;  // never destroyed: pools may be statics
+    return *instance;
+}
+
+}  // namespace
+
 scheduler::scheduler(scheduler_settings settings) : settings_(std::move(settings)), idle_(settings_.workers) {
     for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+    live_schedulers& live = the_live_schedulers();
+    std::lock_guard guard(live.mutex);
+    live.all.push_back(this);
 }
 
 scheduler::~scheduler() { PEAL_ASSERT(threads_.empty(), "a scheduler was destroyed before shutdown()"); }
@@ -186,6 +205,18 @@ void scheduler::report_unhandled(std::exception_ptr failure, const context& task
     }
 }
 
+bool scheduler::report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept {
+    std::optional<visitor> inside;
+    {
+        live_schedulers& live = the_live_schedulers();
+        std::lock_guard guard(live.mutex);
+        if (std::find(live.all.begin(), live.all.end(), perhaps_gone) == live.all.end()) return false;
+        inside.emplace(*perhaps_gone);
+    }
+    perhaps_gone->report_unhandled(std::move(failure), task);
+    return true;
+}
+
 void scheduler::request_stop_all() noexcept {
     outside_tasks_.request_stop_all();
     for (auto& worker : workers_) worker->tasks().request_stop_all();
@@ -238,6 +269,11 @@ void scheduler::end_threads(phase how) noexcept {
     }
     for (auto& thread : threads_) thread.join();
     threads_.clear();
+    {
+        live_schedulers& live = the_live_schedulers();
+        std::lock_guard guard(live.mutex);
+        std::erase(live.all, this);
+    }
     while (visitors_.load(std::memory_order_acquire) != 0) {  // [S3]
     }
     for (auto& worker : workers_) worker->drop_driver();
@@ -246,6 +282,10 @@ void scheduler::end_threads(phase how) noexcept {
 // ---- what the layer of tasks asks for ------------------------------------------------------------------------------------------
 
 void count_ended(scheduler& pool, detail::outcome outcome) noexcept { pool.count_ended(outcome); }
+
+void report_unhandled_late(std::exception_ptr failure, const context& task, scheduler* perhaps_gone) noexcept {
+    if (!scheduler::report_unhandled_if_live(perhaps_gone, failure, task)) report_unhandled(std::move(failure), task, nullptr);
+}
 
 void report_unhandled(std::exception_ptr failure, const context& task, scheduler* pool) noexcept {
     if (pool != nullptr) {

@@ -61,8 +61,10 @@ class scheduler {
     void start(const driver_factory& make_driver);
     /// No threads: the workers' drivers are made here, and the caller runs the workers itself (runtime/sim).
     void start_without_threads(const driver_factory& make_driver);
-    /// For a scheduler without threads: what runs its workers while somebody waits for a task, until `done` says so.
-    using drive_function = std::function<void(const std::function<bool()>& done)>;
+    /// For a scheduler without threads: what runs its workers while somebody waits for a task, until `done` says so. `waiting` is
+    /// the worker whose own task waits, for the tasks of `list`; null if it is the program that waits. Throws if nothing can go on.
+    using drive_function =
+        std::function<void(const std::function<bool()>& done, worker* waiting, const detail::task_list* list)>;
     void set_drive(drive_function drive) { drive_ = std::move(drive); }
     const drive_function& drive() const noexcept { return drive_; }
     /// Whatever the layer above wants to find again from a worker.
@@ -87,6 +89,8 @@ class scheduler {
     // ---- ends -------------------------------------------------------------------------------------------------------------
     void count_ended(detail::outcome outcome) noexcept;
     void report_unhandled(std::exception_ptr failure, const context& task) noexcept;
+    /// False if `perhaps_gone` has shut down; then nothing of it was touched.
+    static bool report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept;
     task_counts counts() const noexcept;
     void append_outside_names(std::vector<std::string>& names) const { outside_tasks_.append_names(names); }
     void request_stop_all() noexcept;

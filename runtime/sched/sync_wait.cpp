@@ -2,11 +2,9 @@
 
 #include <peal/task/sync_wait.hpp>
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
 
 #include <peal/detail/this_thread.hpp>
 
@@ -16,25 +14,30 @@ namespace peal::detail {
 
 namespace {
 
-// done_   [B1] release store by whoever ends the task, acquire load by the blocked thread: it sees the result.
 class blocked_thread final : public waiter {
   public:
     blocked_thread() noexcept : waiter(&blocked_thread::tell) {}
 
-    bool done() const noexcept { return done_.load(std::memory_order_acquire) != 0; }  // [B1]
+    bool done() noexcept {
+        std::lock_guard guard(mutex_);
+        return done_;
+    }
     void block() noexcept {
-        while (!done()) ::syscall(SYS_futex, &done_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return done_; });
     }
 
   private:
     static void tell(waiter& self) noexcept {
         auto& me = static_cast<blocked_thread&>(self);
-        std::atomic<std::uint32_t>* word = &me.done_;
-        me.done_.store(1, std::memory_order_release);  // [B1] from here on the object may be gone: only its address is used
-        ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+        std::lock_guard guard(me.mutex_);
+        me.done_ = true;
+        me.changed_.notify_one();  // under the lock: block() returns, and the object goes, only after we have let go of it
     }
 
-    std::atomic<std::uint32_t> done_{0};
+    std::mutex mutex_;  // guards done_
+    std::condition_variable changed_;
+    bool done_ = false;
 };
 
 }  // namespace
@@ -53,7 +56,7 @@ bool run_to_end(context& task, rt::scheduler* scheduler) {
         if (!accept_task(*scheduler, task, nullptr)) return false;
         if (scheduler->drive()) {
             try {
-                scheduler->drive()([&blocked] { return blocked.done(); });
+                scheduler->drive()([&blocked] { return blocked.done(); }, nullptr, nullptr);
             } catch (...) {
                 static_cast<void>(task.forget(blocked));
                 task.release_handle();

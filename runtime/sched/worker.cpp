@@ -241,7 +241,7 @@ void worker::park() noexcept {
 
 // ---- waiting inside a destructor --------------------------------------------------------------------------------------------
 
-bool worker::belongs_to(const detail::work_item& item, const detail::task_list& list) const noexcept {
+bool worker::belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept {
     for (const context* task = item.owner; task != nullptr && task->list() != nullptr; task = task->list()->owner()) {
         if (task->list() == &list) return true;
     }
@@ -259,6 +259,17 @@ void worker::collect(detail::work_list& ready) noexcept {
 }
 
 void worker::run_only(detail::task_list& list) noexcept {
+    if (scheduler_.drive()) {  // a simulation: no threads run the other workers meanwhile, it does
+        context* before = detail::this_thread.current;
+        try {
+            scheduler_.drive()([&list] { return list.size() == 0; }, this, &list);
+        } catch (const std::exception& stuck) {
+            detail::assertion_failed(stuck.what(), __FILE__, __LINE__);
+        }
+        enter_thread();
+        detail::this_thread.current = before;
+        return;
+    }
     struct wakes_this_worker final : detail::waiter {
         explicit wakes_this_worker(rt::driver& driver) noexcept : waiter(&wakes_this_worker::tell), driver(driver) {}
         static void tell(waiter& self) noexcept {

@@ -58,6 +58,8 @@ class worker {
 
     /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left.
     void run_only(detail::task_list& list) noexcept;
+    /// True for tasks of `list`, and for tasks spawned below these.
+    static bool belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept;
 
     /// Runs one item and whatever it hands this thread to.
     void execute(detail::work_item& item) noexcept;
@@ -94,7 +96,6 @@ class worker {
     bool nothing_pending() const noexcept;
     void park() noexcept;
     void wait(time_point no_later_than) noexcept;
-    bool belongs_to(const detail::work_item& item, const detail::task_list& list) const noexcept;
 
     rt::scheduler& scheduler_;
     const unsigned index_;

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -40,6 +41,7 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
             complete(driver, operation, 0);
             return;
         case operation_kind::receive:
+        case operation_kind::receive_many:
             if (end == nullptr) {
                 complete(driver, operation, -EBADF);
                 return;
@@ -61,11 +63,37 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
     }
 }
 
+namespace {
+
+/// The memory of an operation, of one piece or many.
+std::vector<iovec> pieces_of(const detail::operation& operation) {
+    if (operation.kind == operation_kind::send_many || operation.kind == operation_kind::receive_many) {
+        auto* header = static_cast<const msghdr*>(operation.address);
+        return {header->msg_iov, header->msg_iov + header->msg_iovlen};
+    }
+    return {{operation.address, operation.length}};
+}
+
+std::size_t size_of(const std::vector<iovec>& pieces) {
+    std::size_t total = 0;
+    for (const iovec& piece : pieces) total += piece.iov_len;
+    return total;
+}
+
+}  // namespace
+
 std::size_t simulated_world::read_into(endpoint& from, detail::operation& operation) {
-    std::size_t count = std::min<std::size_t>(from.arrived.size(), operation.length);
+    std::vector<iovec> pieces = pieces_of(operation);
+    std::size_t count = std::min(from.arrived.size(), size_of(pieces));
     if (count > 1) count = 1 + draw(count);  // short reads are the rule here
-    std::copy_n(from.arrived.begin(), count, static_cast<std::byte*>(operation.address));
-    from.arrived.erase(from.arrived.begin(), from.arrived.begin() + static_cast<std::ptrdiff_t>(count));
+    std::size_t left = count;
+    for (const iovec& piece : pieces) {
+        std::size_t part = std::min(left, piece.iov_len);
+        auto end = from.arrived.begin() + static_cast<std::ptrdiff_t>(part);
+        std::copy(from.arrived.begin(), end, static_cast<std::byte*>(piece.iov_base));
+        from.arrived.erase(from.arrived.begin(), end);
+        left -= part;
+    }
     return count;
 }
 
@@ -82,16 +110,8 @@ void simulated_world::progress(int fd) {
         }
         std::size_t room = capacity - std::min(capacity, peer->arrived.size());
         if (room == 0) break;
-        std::vector<iovec> pieces;
-        if (writer.operation->kind == operation_kind::send_many) {
-            auto* header = static_cast<msghdr*>(writer.operation->address);
-            pieces.assign(header->msg_iov, header->msg_iov + header->msg_iovlen);
-        } else {
-            pieces.push_back({writer.operation->address, writer.operation->length});
-        }
-        std::size_t total = 0;
-        for (const iovec& piece : pieces) total += piece.iov_len;
-        std::size_t count = std::min(room, total);
+        std::vector<iovec> pieces = pieces_of(*writer.operation);
+        std::size_t count = std::min(room, size_of(pieces));
         if (count > 1) count = 1 + draw(count);  // short writes, too
         std::size_t left = count;
         for (const iovec& piece : pieces) {
@@ -171,6 +191,14 @@ void simulated_driver::submit(detail::operation& operation) noexcept {
 }
 
 void simulated_driver::cancel_in_flight(detail::operation& operation) noexcept { static_cast<void>(world_.cancel(operation)); }
+
+void simulated_driver::close(int fd) noexcept {
+    if (fd >= simulated_world::first_descriptor) {
+        world_.close(fd);
+    } else {
+        ::close(fd);  // the system's own: made before an operation on it was refused
+    }
+}
 
 void simulated_driver::poll(detail::work_list& ready) noexcept {
     take_messages(ready);

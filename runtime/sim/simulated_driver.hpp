@@ -101,7 +101,7 @@ class simulated_driver final : public driver {
     void reap(detail::work_list& ready) noexcept override { poll(ready); }
     void poll(detail::work_list& ready) noexcept override;
     std::size_t in_flight() const noexcept override { return in_flight_; }
-    void close(int fd) noexcept override { world_.close(fd); }
+    void close(int fd) noexcept override;
     bool is_simulated() const noexcept override { return true; }
     int shutdown_writing(int fd) noexcept override { return world_.shutdown_writing(fd); }
     time_point now() const noexcept override { return world_.now(); }
@@ -111,6 +111,7 @@ class simulated_driver final : public driver {
     void interrupt() noexcept override {}
     void cancel_in_flight(detail::operation& operation) noexcept override;
     void resubmit(detail::operation& operation) noexcept override { submit(operation); }
+    void close_under_lock(int fd) noexcept override { world_.close(fd); }
 
     simulated_world& world_;
     std::size_t in_flight_ = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include <peal/detail/this_thread.hpp>
@@ -17,18 +18,32 @@ simulation_deadlock::~simulation_deadlock() = default;
 
 class simulation::state {
   public:
+    struct ready_item {
+        rt::worker* worker;
+        detail::work_item* item;
+    };
+    /// A scope's destructor on the stack: its worker runs tasks of the list and no others.
+    struct wait {
+        rt::worker* waiting;
+        const detail::task_list* list;
+    };
+
     state(std::uint64_t seed, unsigned workers)
         : world(seed), pool(pool::simulated_tag(), options_for(workers)), scheduler(pool.scheduler()) {
         scheduler.start_without_threads([this](unsigned) -> std::unique_ptr<rt::driver> {
             return std::make_unique<rt::simulated_driver>(world, pool.core_->blocking);
         });
-        scheduler.set_drive([this](const std::function<bool()>& done) { drive(done); });
+        scheduler.set_drive([this](const std::function<bool()>& done, rt::worker* waiting, const detail::task_list* list) {
+            if (waiting == nullptr) return drive(done);
+            waits.push_back({waiting, list});
+            drive(done);
+            waits.pop_back();
+        });
     }
 
     void drive(const std::function<bool()>& done) {
         while (!done()) {
-            if (step()) continue;
-            if (advance_clock()) continue;
+            if (step() || advance_clock() || step_patiently()) continue;
             std::string what = "simulation: nothing can go on, and the task has not ended. Waiting:";
             std::vector<std::string> names;
             for (unsigned i = 0; i < scheduler.size(); ++i) scheduler.at(i).tasks().append_names(names);
@@ -38,8 +53,34 @@ class simulation::state {
         }
     }
 
-    /// Runs one ready task, chosen by the seed. False if none is ready.
+    /// Runs one ready task, chosen by the seed. False if none is ready. What blocking threads do is waited for.
     bool step() {
+        for (;;) {
+            bool busy = pool.core_->blocking.is_busy();  // asked first: what they have done since is collected
+            collect();
+            std::vector<std::size_t> able;
+            for (std::size_t i = 0; !waits.empty() && i < ready.size(); ++i) {
+                if (may_run(ready[i])) able.push_back(i);
+            }
+            std::size_t count = waits.empty() ? ready.size() : able.size();
+            if (count != 0) {
+                std::size_t chosen = world.draw(count);
+                run(waits.empty() ? chosen : able[chosen]);
+                return true;
+            }
+            if (!busy) return false;
+            std::this_thread::sleep_for(std::chrono::microseconds(20));
+        }
+    }
+
+    /// When nothing else helps, a worker whose task waits for a list runs other tasks, too: one of them may be what holds it up.
+    bool step_patiently() {
+        if (ready.empty()) return false;
+        run(world.draw(ready.size()));
+        return true;
+    }
+
+    void collect() {
         for (unsigned i = 0; i < scheduler.size(); ++i) {
             rt::worker& worker = scheduler.at(i);
             worker.enter_thread();
@@ -54,8 +95,9 @@ class simulation::state {
             rt::worker& worker = scheduler.at(static_cast<unsigned>(world.draw(scheduler.size())));
             ready.push_back({&worker, &injected.pop_front()});
         }
-        if (ready.empty()) return false;
-        std::size_t chosen = world.draw(ready.size());
+    }
+
+    void run(std::size_t chosen) {
         ready_item item = ready[chosen];
         ready.erase(ready.begin() + static_cast<std::ptrdiff_t>(chosen));
         mix(chosen);
@@ -63,6 +105,12 @@ class simulation::state {
         item.worker->enter_thread();
         item.worker->execute(*item.item);
         rt::worker::leave_thread();
+    }
+
+    bool may_run(const ready_item& item) const {
+        for (const wait& each : waits) {
+            if (item.worker == each.waiting && !rt::worker::belongs_to(*item.item, *each.list)) return false;
+        }
         return true;
     }
 
@@ -84,15 +132,11 @@ class simulation::state {
         return options;
     }
 
-    struct ready_item {
-        rt::worker* worker;
-        detail::work_item* item;
-    };
-
     rt::simulated_world world;
     peal::pool pool;
     rt::scheduler& scheduler;
     std::vector<ready_item> ready;
+    std::vector<wait> waits;
     std::uint64_t hash = 0xcbf29ce484222325u;
 };
 

@@ -36,6 +36,11 @@ void blocking_threads::run(blocking_job& job) noexcept {
     work_or_end_.notify_one();
 }
 
+bool blocking_threads::is_busy() const noexcept {
+    std::lock_guard guard(mutex_);
+    return queued_ != 0 || threads_ != idle_;
+}
+
 bool blocking_threads::start_thread() noexcept {
     signals_blocked for_thread;
     pthread_t thread;

@@ -36,12 +36,15 @@ class blocking_threads {
     /// Runs `job` on one of the threads; on the calling thread if the system refuses to make the first one.
     void run(blocking_job& job) noexcept;
 
+    /// A job waits or runs. Once it is false, whoever waited for a job given before has been woken.
+    bool is_busy() const noexcept;
+
   private:
     void thread_main() noexcept;
     bool start_thread() noexcept;
 
     const std::string name_;
-    std::mutex mutex_;  // guards everything below
+    mutable std::mutex mutex_;  // guards everything below
     std::condition_variable work_or_end_;
     std::condition_variable thread_ended_;
     blocking_job* first_ = nullptr;

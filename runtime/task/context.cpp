@@ -55,7 +55,7 @@ void context::complete() noexcept {
 
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
     if ((refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) == 0) {  // [C3]
-        report_if_unobserved(accepted_by_);
+        if (is_unobserved_failure()) rt::report_unhandled(failure(), *this, accepted_by_);
         drop_payload();
     }
     detail::task_list* list = list_;
@@ -90,7 +90,7 @@ bool context::forget(detail::waiter& waiter) noexcept {
 void context::release_handle() noexcept {
     std::uint32_t before = refs_.fetch_and(~handle_bit, std::memory_order_acq_rel);  // [C3]
     if ((before & completed_bit) != 0) {  // complete() saw the handle and left the payload to us
-        report_if_unobserved(nullptr);    // the pool may be gone
+        if (is_unobserved_failure()) rt::report_unhandled_late(failure(), *this, accepted_by_);
         drop_payload();
     }
     release();
@@ -105,9 +105,7 @@ void context::release() noexcept {
     if ((refs_.fetch_sub(1, std::memory_order_acq_rel) & count_mask) == 1) delete this;  // [C3]
 }
 
-void context::report_if_unobserved(rt::scheduler* pool) noexcept {
-    if (outcome_ == detail::outcome::failed && !observed_) rt::report_unhandled(failure(), *this, pool);
-}
+bool context::is_unobserved_failure() const noexcept { return outcome_ == detail::outcome::failed && !observed_; }
 
 namespace this_task {
 

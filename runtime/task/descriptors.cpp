@@ -1,14 +1,87 @@
 // SPDX-License-Identifier: MIT
 
+// The table of uses: one word per descriptor number, in blocks that are made when a number of theirs is first used and kept.
+//
+// word   written by            order
+//        begin_use, end_use,   [U1] acq_rel: who brings the count to zero after closing sees the closing; everything that
+//        close                      the operations did comes before the close
+//        Either close() finds a count of zero, or end_use() finds the closing bit when it makes it zero: one of them closes.
+//
+// Bound: 64 bytes for each number in use. Numbers from 2^20 on, the kernel's usual limit, are not counted.
+
 #include "descriptors.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdint>
+#include <new>
+
 #include "driver.hpp"
 #include "this_driver.hpp"
 
 namespace peal::rt {
+namespace {
+
+constexpr std::uint32_t closing_socket = 1u << 31;
+constexpr std::uint32_t closing_file = 1u << 30;
+constexpr std::uint32_t count_mask = closing_file - 1;
+
+struct alignas(64) use {  // a line each: numbers of different workers lie side by side
+    std::atomic<std::uint32_t> word{0};
+};
+constexpr unsigned block_size = 256;
+constexpr unsigned block_count = 4096;
+struct block {
+    use uses[block_size];
+};
+
+// Written once each. [U2] release / acquire: the block is cleared before it is seen.
+constinit std::atomic<block*> blocks[block_count] = {};
+
+std::atomic<std::uint32_t>* word_of(int fd) noexcept {
+    auto number = static_cast<unsigned>(fd);
+    if (number >= block_size * block_count) return nullptr;  // negative, too, and the simulation's
+    std::atomic<block*>& place = blocks[number / block_size];
+    block* found = place.load(std::memory_order_acquire);  // [U2]
+    if (found == nullptr) {
+        auto* made = new (std::nothrow) block;
+        if (made == nullptr) return nullptr;
+        if (place.compare_exchange_strong(found, made, std::memory_order_acq_rel, std::memory_order_acquire)) {  // [U2]
+            found = made;
+        } else {
+            delete made;
+        }
+    }
+    return &found->uses[number % block_size].word;
+}
+
+/// True: no operation is underway, the caller closes. False: the end of the last one will.
+bool may_close_now(int fd, std::uint32_t closing) noexcept {
+    std::atomic<std::uint32_t>* word = word_of(fd);
+    if (word == nullptr) return true;
+    std::uint32_t seen = word->load(std::memory_order_acquire);  // [U1]
+    do {
+        if ((seen & count_mask) == 0) return true;
+    } while (!word->compare_exchange_weak(seen, seen | closing, std::memory_order_acq_rel, std::memory_order_acquire));  // [U1]
+    return false;
+}
+
+}  // namespace
+
+void begin_use(int fd) noexcept {
+    if (auto* word = word_of(fd)) word->fetch_add(1, std::memory_order_acq_rel);  // [U1]
+}
+
+left_to_close end_use(int fd) noexcept {
+    auto* word = word_of(fd);
+    if (word == nullptr) return left_to_close::nothing;
+    std::uint32_t before = word->fetch_sub(1, std::memory_order_acq_rel);  // [U1]
+    if ((before & count_mask) != 1 || before == 1) return left_to_close::nothing;
+    word->store(0, std::memory_order_relaxed);  // nobody else: the number is ours until it is closed
+    return (before & closing_socket) != 0 ? left_to_close::socket : left_to_close::file;
+}
 
 void close_socket(int fd) noexcept {
     if (driver* here = this_driver(); here != nullptr && here->is_simulated()) {
@@ -16,14 +89,23 @@ void close_socket(int fd) noexcept {
         return;
     }
     ::shutdown(fd, SHUT_RDWR);
-    ::close(fd);
+    if (may_close_now(fd, closing_socket)) ::close(fd);
 }
 
 void close_file(int fd) noexcept {
+    if (!may_close_now(fd, closing_file)) return;
     if (driver* here = this_driver()) {
         here->close(fd);
     } else {
         ::close(fd);
+    }
+}
+
+descriptor_use::~descriptor_use() {
+    switch (end_use(fd_)) {
+        case left_to_close::nothing: break;
+        case left_to_close::socket: ::close(fd_); break;
+        case left_to_close::file: close_file(fd_); break;
     }
 }
 

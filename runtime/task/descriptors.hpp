@@ -3,10 +3,15 @@
 
 // Closing and half-closing descriptors without blocking, from any thread. Goes through the driver of the calling worker, so that
 // simulated sockets work as real ones.
+//
+// The number of a descriptor belongs to its file until the last operation that names it has ended. An operation lies in a queue
+// until its round ends; if its descriptor were closed meanwhile, the number could go to another connection, and the operation
+// would read the other's bytes. So operations are counted per number, and a file that is closed while some are underway is closed
+// by the end of the last of them. Sockets are shut down at once: that ends their operations soon.
 
 namespace peal::rt {
 
-/// Ends what waits on the socket, on whatever ring, then closes it.
+/// Ends what waits on the socket, on whatever ring, and closes it.
 void close_socket(int fd) noexcept;
 
 /// Closes a file. On a worker the ring does it: the last close of a file on a network may wait for its server.
@@ -14,5 +19,24 @@ void close_file(int fd) noexcept;
 
 /// 0, or -1 with errno.
 int shutdown_socket_writing(int fd) noexcept;
+
+/// An operation that names `fd` begins. Before the descriptor is closed, by the order of the program.
+void begin_use(int fd) noexcept;
+
+enum class left_to_close : unsigned char { nothing, socket, file };
+/// It has ended. Not `nothing`: the descriptor was closed meanwhile, and this was the last operation: the caller closes it now.
+[[nodiscard]] left_to_close end_use(int fd) noexcept;
+
+/// Keeps the number of `fd` from being given to another file while one exists.
+class descriptor_use {
+  public:
+    explicit descriptor_use(int fd) noexcept : fd_(fd) { begin_use(fd); }
+    descriptor_use(const descriptor_use&) = delete;
+    descriptor_use& operator=(const descriptor_use&) = delete;
+    ~descriptor_use();
+
+  private:
+    int fd_;
+};
 
 }  // namespace peal::rt

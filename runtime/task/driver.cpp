@@ -2,11 +2,14 @@
 
 #include "driver.hpp"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <new>
 
 #include "../base/sanitizer.hpp"
 #include "blocking_threads.hpp"
+#include "descriptors.hpp"
 #include "perform.hpp"
 
 namespace peal::rt {
@@ -63,6 +66,11 @@ void driver::cancel_answered(detail::operation& operation, detail::work_list& re
 }
 
 void driver::finish(detail::operation& operation, detail::work_list& ready) noexcept {
+    switch (end_use(operation.fd)) {
+        case left_to_close::nothing: break;
+        case left_to_close::socket: ::close(operation.fd); break;
+        case left_to_close::file: close_under_lock(operation.fd); break;
+    }
     // With cancel_requested the slot was emptied by the stopper, and its request has been taken: nobody else knows the operation.
     if (operation.cancel_requested || operation.owner->disarm(operation)) ready.push_back(operation);
     // else: a stopper has it; take_messages() goes on when the request arrives

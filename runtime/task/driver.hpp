@@ -116,6 +116,8 @@ class driver {
     virtual void cancel_in_flight(detail::operation& operation) noexcept = 0;
     /// Hands over an operation of several rounds once more. Under the lock.
     virtual void resubmit(detail::operation& operation) noexcept = 0;
+    /// close() for those who hold the lock.
+    virtual void close_under_lock(int fd) noexcept = 0;
 
     /// Takes cancel requests and what blocking threads have done. Under the lock, after everything submitted was handed over.
     void take_messages(detail::work_list& ready) noexcept;

@@ -6,6 +6,7 @@
 
 #include <peal/detail/this_thread.hpp>
 
+#include "descriptors.hpp"
 #include "driver.hpp"
 #include "this_driver.hpp"
 
@@ -49,6 +50,7 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
         outcome = -ECANCELED;
         return false;
     }
+    rt::begin_use(fd);
     driver->submit(*this);
     return true;
 }

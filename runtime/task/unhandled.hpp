@@ -15,4 +15,7 @@ void count_ended(scheduler& pool, detail::outcome outcome) noexcept;
 /// Nobody awaited `task`, and it failed. To the handler of `pool`; to standard error if that is null.
 void report_unhandled(std::exception_ptr failure, const context& task, scheduler* pool) noexcept;
 
+/// The same, for a task that ended earlier: `perhaps_gone` accepted it, and is asked only if it still exists.
+void report_unhandled_late(std::exception_ptr failure, const context& task, scheduler* perhaps_gone) noexcept;
+
 }  // namespace peal::rt

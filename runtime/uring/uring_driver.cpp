@@ -40,13 +40,8 @@ void uring_driver::submit(detail::operation& operation) noexcept {
 }
 
 void uring_driver::close(int fd) noexcept {
-    // Detached: no operation, no completion unless it fails, and then nobody could do anything about it.
     std::lock_guard guard(lock_);
-    io_uring_sqe& entry = get_entry();
-    entry.opcode = IORING_OP_CLOSE;
-    entry.fd = fd;
-    entry.flags = IOSQE_CQE_SKIP_SUCCESS;
-    entry.user_data = ignored_user_data;
+    close_under_lock(fd);
 }
 
 // ---- under the lock -----------------------------------------------------------------------------------------------------------
@@ -82,6 +77,15 @@ void uring_driver::hand_over() noexcept {
         }
     }
     submitted_head_.store(head, std::memory_order_release);  // [U2]
+}
+
+void uring_driver::close_under_lock(int fd) noexcept {
+    // Detached: no operation, no completion unless it fails, and then nobody could do anything about it.
+    io_uring_sqe& entry = get_entry();
+    entry.opcode = IORING_OP_CLOSE;
+    entry.fd = fd;
+    entry.flags = IOSQE_CQE_SKIP_SUCCESS;
+    entry.user_data = ignored_user_data;
 }
 
 void uring_driver::resubmit(detail::operation& operation) noexcept { put_on_ring(operation); }

@@ -45,6 +45,7 @@ class uring_driver final : public driver {
     void interrupt() noexcept override;
     void cancel_in_flight(detail::operation& operation) noexcept override;
     void resubmit(detail::operation& operation) noexcept override;
+    void close_under_lock(int fd) noexcept override;
 
     void hand_over() noexcept;
     void put_on_ring(detail::operation& operation) noexcept;

@@ -31,7 +31,7 @@ class entry {
 ///     peal::fs::directory_walk walk("/usr/share");
 ///     for (auto batch = co_await walk.next(); !batch.empty(); batch = co_await walk.next()) ...
 ///
-/// Threads:  on a worker (asserted); one task at a time.
+/// Threads:  on a worker (asserted); next() by any number of tasks at once, each gets other entries.
 /// Bound:    holds one open folder per level and at most `batch_size` entries.
 class PEAL_EXPORT directory_walk {
   public:
@@ -40,7 +40,7 @@ class PEAL_EXPORT directory_walk {
     directory_walk& operator=(directory_walk&&) noexcept;
     ~directory_walk();
 
-    /// The next entries; none: the walk is over.
+    /// The next entries; none: the walk is over, for every task that asks.
     [[nodiscard]] task<std::vector<entry>> next();
 
   private:

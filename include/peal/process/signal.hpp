@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <peal/pool/pool.hpp>
+#include <peal/task/scope.hpp>
 #include <peal/task/task.hpp>
 
 namespace peal::process {
@@ -22,7 +23,9 @@ class PEAL_EXPORT termination_signal {
 
     /// Gives the number of the signal.
     [[nodiscard]] task<int> wait();
-    bool arrived() const noexcept;
+    bool arrived() const noexcept { return number() != 0; }
+    /// Of the last signal; 0: none yet.
+    int number() const noexcept;
 
   private:
     int fd_;  // an event descriptor that the handler writes to
@@ -35,34 +38,40 @@ inline task<void> stop_on(termination_signal& signal, stop_handle main) {
     main.request_stop();
 }
 
-template <class T>
-task<void> run_main(termination_signal& signal, pool& pool, join_handle<T> main) {
-    auto watcher = pool.spawn(spawn_options("termination signal"), stop_on, std::ref(signal), main.stop_handle());
+template <class Function, class... Arguments>
+task<int> run_main(termination_signal& signal, Function function, Arguments... arguments) {
+    // In a scope: whatever happens to this task, it does not end before main has. What main refers to belongs to the caller.
+    scope both;
+    auto main = both.spawn(spawn_options("main"), std::move(function), static_cast<Arguments&&>(arguments)...);
+    both.spawn(spawn_options("termination signal"), stop_on, std::ref(signal), main.stop_handle());
     std::exception_ptr failure;
+    int stopped_by = 0;
     try {
         co_await main;
     } catch (const std::system_error& error) {
-        if (!(signal.arrived() && error.code() == std::errc::operation_canceled)) failure = std::current_exception();
+        if (error.code() == std::errc::operation_canceled) stopped_by = signal.number();
+        if (stopped_by == 0) failure = std::current_exception();
     } catch (...) {
         failure = std::current_exception();
     }
-    watcher.request_stop();
+    both.request_stop();
     try {
-        co_await watcher;
-    } catch (const std::system_error&) {  // canceled: no signal came
+        co_await both.join();
+    } catch (const std::system_error&) {  // this task was asked to stop, too
     }
     if (failure) std::rethrow_exception(failure);
+    co_return stopped_by;
 }
 
 }  // namespace detail
 
 /// pool.run(fn, args...) for a server: SIGINT and SIGTERM ask it to stop. That it ends as canceled then is its normal end; any other
-/// exception is thrown.
+/// exception is thrown. Gives the number of the signal that ended it, 0 if it ended by itself.
 template <class Function, class... Arguments>
-void run_until_terminated(pool& pool, Function&& function, Arguments&&... arguments) {
+int run_until_terminated(pool& pool, Function&& function, Arguments&&... arguments) {
     termination_signal signal;
-    auto main = pool.spawn(spawn_options("main"), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
-    pool.run(detail::run_main<typename decltype(main)::value_type>, std::ref(signal), std::ref(pool), std::move(main));
+    return pool.run(detail::run_main<std::decay_t<Function>, peal::detail::kept_argument<Arguments>...>, std::ref(signal),
+                    std::forward<Function>(function), std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace peal::process

@@ -46,7 +46,7 @@ class [[nodiscard]] result_of_task {
                 return awaiter_.await_resume();
             }
         } catch (const std::system_error& failure) {
-            return error(failure.code(), failure.what());
+            return error::from_exception(failure);
         }
     }
 

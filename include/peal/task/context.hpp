@@ -146,7 +146,7 @@ class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_me
     static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
-    void report_if_unobserved(rt::scheduler* pool) noexcept;
+    bool is_unobserved_failure() const noexcept;
 
     std::atomic<std::uintptr_t> slot_{0};  // see the table above
     std::atomic<std::uintptr_t> join_{0};

@@ -63,6 +63,7 @@ class [[nodiscard]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
 /// Allocates:    never.   Kernel: none; the worker's next wait ends in time.
 template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> length) noexcept {
+    if (!(length > length.zero())) return detail::sleep_operation(clock::duration::zero());  // also what is not a number
     // Longer than the clock can say is for ever.
     auto longest = std::chrono::duration_cast<std::chrono::duration<double>>(clock::duration::max() / 4);
     if (std::chrono::duration_cast<std::chrono::duration<double>>(length) > longest) {

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the benchmarks that need more than one program, and prints tables.
+
+  run.py echo    the example echo_server beside other echo servers: rate, CPU time and system calls per request
+  run.py idle    memory of a server that holds many idle connections
+  run.py micro   every *_bench program, as one table
+
+Build with --buildtype=release first. Needs nothing but Python; system calls are counted with perf or strace if they are there.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SERVERS = {
+    'peal': 'examples/echo_server',
+    'asio': 'bench/compare/asio_echo',
+    'epoll': 'bench/compare/epoll_echo',
+}
+LOAD = 'bench/load/echo_load'
+
+
+def fail(message):
+    sys.exit(f'run.py: {message}')
+
+
+# ---- processes ------------------------------------------------------------------------------------------------------------
+
+
+def prepare(cpu):
+    """In a new process: all descriptors that may be had, and one CPU."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+
+
+@contextlib.contextmanager
+def server(options, name):
+    """A server that listens; gives its process id and port."""
+    program = options.build_dir / SERVERS[name]
+    command = [program, '--port', '0', '--workers', str(options.workers)]
+    errors = tempfile.TemporaryFile('w+')  # shown only if it fails: connections that the load resets are no news
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
+                               preexec_fn=lambda: prepare(options.server_cpu))
+    try:
+        match = re.fullmatch(r'listening on \S+:(\d+)\n', process.stdout.readline())
+        if match:
+            yield process.pid, match[1]
+        if not match or process.poll() is not None:
+            process.wait()
+            errors.seek(0)
+            fail(f'{program} ended by itself with status {process.returncode}:\n{errors.read()[-2000:]}')
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def load(options, pid, port, *arguments, under=()):
+    """Runs echo_load, `under` another program if given; gives what it measured."""
+    command = [*under, options.build_dir / LOAD, '--port', port, '--pid', str(pid), '--size', str(options.size), '--json', *arguments]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: prepare(options.load_cpu))
+    if ran.returncode != 0:
+        fail(f'{LOAD} ended with status {ran.returncode}')
+    return json.loads(ran.stdout)
+
+
+def load_arguments(options, seconds, warmup):
+    return ['--connections', str(options.connections), '--pipeline', str(options.pipeline), '--duration', str(seconds),
+            '--warmup', str(warmup)]
+
+
+# ---- system calls ---------------------------------------------------------------------------------------------------------
+
+
+def calls_by_perf(options, pid, port, seconds):
+    """System calls of the process during a load, and requests; None if perf cannot count them."""
+    with tempfile.NamedTemporaryFile('r') as report:
+        perf = ['perf', 'stat', '-x', ';', '-o', report.name, '-e', 'raw_syscalls:sys_enter', '-p', str(pid), '--']
+        measured = load(options, pid, port, *load_arguments(options, seconds, 0), under=perf)
+        match = re.search(r'^(\d+);;raw_syscalls:sys_enter', report.read(), re.MULTILINE)
+    return {'all': int(match[1])} if match else None, measured['requests']
+
+
+def calls_by_strace(options, pid, port, seconds):
+    """The same by name. strace stops the server at each call, and a slower server finds more to do per call."""
+    with tempfile.NamedTemporaryFile('r') as report:
+        strace = subprocess.Popen(['strace', '-f', '-c', '-o', report.name, '-p', str(pid)], stderr=subprocess.PIPE, text=True,
+                                  preexec_fn=lambda: prepare(options.server_cpu))
+        strace.stderr.readline()  # "attached": from here on it counts
+        measured = load(options, pid, port, *load_arguments(options, seconds, 0))
+        strace.send_signal(signal.SIGINT)
+        strace.wait()
+        calls = {}
+        for line in report.read().splitlines():
+            # % time, seconds, usecs/call, calls, errors (may be absent), name
+            if match := re.fullmatch(r'\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)', line):
+                if match[2] != 'total':
+                    calls[match[2]] = int(match[1])
+    return calls, measured['requests']
+
+
+def calls_per_request(options, name, count):
+    """From a short and a long load: what opening the connections costs is in both."""
+    with server(options, name) as (pid, port):
+        few, few_requests = count(options, pid, port, 0.2)
+        many, many_requests = count(options, pid, port, 2)
+    if few is None or many is None:
+        return None
+    return {call: (many[call] - few.get(call, 0)) / (many_requests - few_requests) for call in many}
+
+
+def counters():
+    """How system calls can be counted here: name and function."""
+    found = {}
+    if shutil.which('perf'):
+        tried = subprocess.run(['perf', 'stat', '-x', ';', '-e', 'raw_syscalls:sys_enter', 'true'], capture_output=True, text=True)
+        if tried.returncode == 0 and re.search(r'^\d', tried.stderr):
+            found['perf'] = calls_by_perf
+    if shutil.which('strace'):
+        found['strace'] = calls_by_strace
+    return found
+
+
+# ---- what is reported -----------------------------------------------------------------------------------------------------
+
+
+def machine(options):
+    def first_match(path, pattern):
+        match = re.search(pattern, Path(path).read_text(errors='replace'), re.MULTILINE)
+        return match[1] if match else 'unknown'
+
+    about = {'cpu': first_match('/proc/cpuinfo', r'^model name\s*:\s*(.*)$'), 'cpus': os.cpu_count(), 'kernel': os.uname().release,
+             'load_average': os.getloadavg()[0]}
+    with contextlib.suppress(OSError):
+        about['compiler'] = first_match(options.build_dir / 'meson-logs/meson-log.txt', r'^C\+\+ compiler for the host machine: (.*)$')
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        build = json.loads((options.build_dir / 'meson-info/intro-buildoptions.json').read_text())
+        about['buildtype'] = next(option['value'] for option in build if option['name'] == 'buildtype')
+    commit = subprocess.run(['git', 'describe', '--always', '--dirty=+', '--exclude=*'], cwd=Path(__file__).parent,
+                            capture_output=True, text=True)
+    about['commit'] = commit.stdout.strip() or 'unknown'
+    for key, value in about.items():
+        print(f'{key}: {value}')
+    if about.get('buildtype') not in ('release', None):
+        print('WARNING: not a release build')
+    if about['load_average'] > 0.5:
+        print('WARNING: other programs use this machine: compare only what was measured side by side')
+    print()
+    return about
+
+
+def table(rows):
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print('  '.join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
+
+
+def spread(values, form):
+    return f'{form % statistics.median(values)} ({form % min(values)}-{form % max(values)})'
+
+
+def scaled(seconds):
+    for unit, factor in (('s', 1), ('ms', 1e3), ('us', 1e6)):
+        if abs(seconds) * factor >= 1:
+            return f'{seconds * factor:.3g} {unit}'
+    return f'{seconds * 1e9:.3g} ns'
+
+
+def finish(options, result):
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + '\n')
+
+
+# ---- the commands ---------------------------------------------------------------------------------------------------------
+
+
+def echo(options):
+    names = options.servers.split(',')
+    for name in names:
+        if name not in SERVERS or not (options.build_dir / SERVERS[name]).exists():
+            fail(f'no server {name!r} in {options.build_dir}; known: {", ".join(SERVERS)}')
+    result = {'machine': machine(options), 'workers': options.workers, 'connections': options.connections, 'size_bytes': options.size,
+              'pipeline': options.pipeline, 'seconds': options.seconds, 'rounds': {name: [] for name in names}, 'system_calls': {}}
+    for turn in range(options.rounds):
+        for name in names[turn % len(names):] + names[:turn % len(names)]:
+            with server(options, name) as (pid, port):
+                measured = load(options, pid, port, *load_arguments(options, options.seconds, options.seconds / 3))
+            result['rounds'][name].append(measured)
+            print(f'round {turn + 1}/{options.rounds} {name}: {measured["requests_per_second"]:.0f}/s', file=sys.stderr)
+    for method, count in counters().items():
+        for name in names:
+            result['system_calls'].setdefault(name, {})[method] = calls_per_request(options, name, count)
+
+    print(f'echo, {options.connections} connections x {options.size} bytes, {options.rounds} rounds of {options.seconds:g} s, '
+          f'{options.workers} worker(s) on CPU {options.server_cpu}, load on CPU {options.load_cpu}; median (min-max)')
+    rows = [['server', 'requests/s', f'of {names[-1]}', 'CPU us/request', f'of {names[-1]}', 'p50 us', 'p99 us', 'calls/request']]
+    for name in names:
+        rounds, peer = result['rounds'][name], result['rounds'][names[-1]]
+
+        def values(key, of=rounds):
+            return [measured[key] for measured in of]
+
+        def ratio(key):
+            return f'{statistics.median(a / b for a, b in zip(values(key), values(key, peer))):.2f}'
+
+        calls = result['system_calls'].get(name, {})
+        counted = '  '.join(f'{sum(by_name.values()):.3f} {method}' for method, by_name in calls.items() if by_name)
+        rows.append([name, spread(values('requests_per_second'), '%.0f'), ratio('requests_per_second'),
+                     spread(values('server_cpu_us_per_request'), '%.2f'), ratio('server_cpu_us_per_request'),
+                     f'{statistics.median(round["latency_us"]["p50"] for round in rounds):.0f}',
+                     f'{statistics.median(round["latency_us"]["p99"] for round in rounds):.0f}', counted or '-'])
+    table(rows)
+    for name in names:
+        by_name = result['system_calls'].get(name, {}).get('strace') or {}
+        often = sorted(((rate, call) for call, rate in by_name.items() if rate >= 0.0005), reverse=True)
+        print(f'{name}: ' + ', '.join(f'{call} {rate:.3f}' for rate, call in often))
+    finish(options, result)
+
+
+def idle(options):
+    result = {'machine': machine(options), 'idle': options.idle, 'servers': {}}
+    rows = [['server', 'resident before', 'with all', 'per connection']]
+    for name in options.servers.split(','):
+        with server(options, name) as (pid, port):
+            held = load(options, pid, port, '--idle', str(options.idle), '--hold', '1')
+        result['servers'][name] = held
+        rows.append([name, f'{held["server_resident_bytes_before"] / 2**20:.1f} MiB', f'{held["server_resident_bytes"] / 2**20:.1f} MiB',
+                     f'{held["server_bytes_per_connection"]:.0f} B'])
+    print(f'{options.idle} connections, one echo of {options.size} bytes each, then idle; memory of the process, without the kernel\'s')
+    table(rows)
+    finish(options, result)
+
+
+def micro(options):
+    result = {'machine': machine(options), 'benchmarks': []}
+    programs = sorted((options.build_dir / 'bench').glob('*_bench'))
+    if not programs:
+        fail(f'no benchmark in {options.build_dir}/bench: is Google Benchmark installed?')
+    found = {}
+    for program in programs:
+        with tempfile.TemporaryDirectory(dir='.') as folder:
+            out = Path(folder) / 'out.json'
+            command = [program, f'--benchmark_out={out}', '--benchmark_out_format=json', f'--benchmark_filter={options.filter}']
+            ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if ran.returncode != 0 and 'Failed to match' not in ran.stderr:
+                fail(f'{program} ended with status {ran.returncode}: {ran.stderr}')
+            with contextlib.suppress(ValueError, OSError):
+                result['benchmarks'].append(json.loads(out.read_text()))
+        print(f'{program.name} done', file=sys.stderr)
+    for report in result['benchmarks']:
+        for run in report['benchmarks']:
+            if run['run_type'] == 'iteration':
+                name = re.sub(r'/(iterations:\d+|repeats:\d+|process_time|real_time|manual_time)', '', run['run_name'])
+                found.setdefault(name, []).append(run)
+    rows = [['benchmark', 'per item, median', 'min', 'max', 'allocations', '']]
+    standard = {'family_index', 'per_family_instance_index', 'repetitions', 'repetition_index', 'threads', 'iterations', 'real_time',
+                'cpu_time', 'per_item', 'allocations'}
+    for name, runs in found.items():
+        items = [run['per_item'] for run in runs if 'per_item' in run] or [0]
+        more = [f'{key} {statistics.median(run[key] for run in runs):.4g}' for key, value in runs[0].items()
+                if key not in standard and isinstance(value, (int, float))]
+        rows.append([name, scaled(statistics.median(items)), scaled(min(items)), scaled(max(items)),
+                     f'{statistics.median(run.get("allocations", 0) for run in runs):.2g}', ', '.join(more)])
+    table(rows)
+    finish(options, result)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('--build-dir', type=Path, default=Path('build'), help='a Meson build folder (build)')
+    common.add_argument('--json', type=Path, help='write everything that was measured to this file')
+    servers = argparse.ArgumentParser(add_help=False, parents=[common])
+    servers.add_argument('--size', type=int, default=64, help='bytes per message (64)')
+    servers.add_argument('--workers', type=int, default=1, help='threads of the server (1)')
+    servers.add_argument('--server-cpu', type=int, default=0, help='CPU of the server (0)')
+    servers.add_argument('--load-cpu', type=int, default=min(1, (os.cpu_count() or 1) - 1), help='CPU of the load (1)')
+
+    command = commands.add_parser('echo', parents=[servers], help='rate, CPU time and system calls per request')
+    command.add_argument('--servers', default='peal,epoll,asio', help='which; the last is what the others are compared with')
+    command.add_argument('--connections', type=int, default=64)
+    command.add_argument('--pipeline', type=int, default=1, help='requests in flight per connection (1)')
+    command.add_argument('--seconds', type=float, default=3, help='measured per round (3)')
+    command.add_argument('--rounds', type=int, default=5)
+    command.set_defaults(run=echo)
+
+    command = commands.add_parser('idle', parents=[servers], help='memory per idle connection')
+    command.add_argument('--servers', default='peal,asio,epoll')
+    command.add_argument('--idle', type=int, default=10_000, help='connections (10000)')
+    command.set_defaults(run=idle)
+
+    command = commands.add_parser('micro', parents=[common], help='every *_bench program')
+    command.add_argument('--filter', default='.', help='regular expression of the names to run')
+    command.set_defaults(run=micro)
+
+    options = parser.parse_args()
+    options.build_dir = options.build_dir.resolve()
+    options.run(options)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// stress: the seed and the time of a stress test. PEAL_STRESS_SEED repeats a run as far as threads allow; PEAL_STRESS_SECONDS sets
+// the time of each case.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+namespace support {
+
+/// The same seed for every case of a run; printed once.
+inline std::uint64_t stress_seed() {
+    static const std::uint64_t seed = [] {
+        const char* given = std::getenv("PEAL_STRESS_SEED");
+        std::uint64_t chosen = given != nullptr ? std::strtoull(given, nullptr, 0)
+                                                : (std::uint64_t{std::random_device()()} << 32 | std::random_device()());
+        std::printf("PEAL_STRESS_SEED=%llu\n", static_cast<unsigned long long>(chosen));
+        std::fflush(stdout);
+        return chosen;
+    }();
+    return seed;
+}
+
+inline std::chrono::milliseconds stress_time() {
+    const char* given = std::getenv("PEAL_STRESS_SECONDS");
+    double seconds = given != nullptr ? std::atof(given) : 3.0;
+    return std::chrono::milliseconds(static_cast<long>(1000 * (seconds > 0 ? seconds : 3.0)));
+}
+
+/// Random numbers of one thread or task; `stream` keeps several of them apart. The same with every standard library.
+class dice {
+  public:
+    explicit dice(std::uint64_t stream) : engine_(stress_seed() ^ (stream * 0x9e3779b97f4a7c15u)) {}
+
+    /// A number below `bound`.
+    std::uint64_t below(std::uint64_t bound) { return engine_() % bound; }
+    bool one_in(std::uint64_t n) { return below(n) == 0; }
+    std::uint64_t next() { return engine_(); }
+
+  private:
+    std::mt19937_64 engine_;
+};
+
+/// True until the time of the case is over.
+class stress_clock {
+  public:
+    explicit stress_clock(unsigned parts = 1) : end_(std::chrono::steady_clock::now() + stress_time() / parts) {}
+    bool goes_on() const { return std::chrono::steady_clock::now() < end_; }
+
+  private:
+    std::chrono::steady_clock::time_point end_;
+};
+
+}  // namespace support

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// tcp_pair: both ends of one TCP connection over loopback.
+
+#include <utility>
+
+#include <peal/net/tcp.hpp>
+#include <peal/pool/pool.hpp>
+
+namespace support {
+
+using stream_pair = std::pair<peal::net::tcp_stream, peal::net::tcp_stream>;
+
+/// Who connected, and who accepted. On a worker.
+inline peal::task<stream_pair> connected_pair() {
+    auto listener = peal::net::tcp_listener::bind("127.0.0.1:0");
+    auto connecting =
+        peal::spawn([](peal::net::address to) { return peal::net::tcp_stream::connect(to); }, listener.local_address());
+    peal::net::tcp_stream accepted = co_await listener.accept();
+    peal::net::tcp_stream connected = co_await connecting;
+    stream_pair ends(std::move(connected), std::move(accepted));
+    co_return ends;
+}
+
+}  // namespace support
