@@ -26,8 +26,8 @@ from pathlib import Path
 
 SERVERS = {
     'peal': 'examples/echo_server',
-    'asio': 'bench/compare/asio_echo',
     'epoll': 'bench/compare/epoll_echo',
+    'asio': 'bench/compare/asio_echo',
 }
 LOAD = 'bench/load/echo_load'
 
@@ -74,7 +74,8 @@ def server(options, name):
 
 def load(options, pid, port, *arguments, under=()):
     """Runs echo_load, `under` another program if given; gives what it measured."""
-    command = [*under, options.build_dir / LOAD, '--port', port, '--pid', str(pid), '--size', str(options.size), '--json', *arguments]
+    command = [*under, options.build_dir / LOAD, '--port', port, '--pid', str(pid), '--size', str(options.size), '--json',
+               *arguments]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: prepare(options.load_cpu))
     if ran.returncode != 0:
         fail(f'{LOAD} ended with status {ran.returncode}')
@@ -146,10 +147,11 @@ def machine(options):
         match = re.search(pattern, Path(path).read_text(errors='replace'), re.MULTILINE)
         return match[1] if match else 'unknown'
 
-    about = {'cpu': first_match('/proc/cpuinfo', r'^model name\s*:\s*(.*)$'), 'cpus': os.cpu_count(), 'kernel': os.uname().release,
-             'load_average': os.getloadavg()[0]}
+    about = {'cpu': first_match('/proc/cpuinfo', r'^model name\s*:\s*(.*)$'), 'cpus': os.cpu_count(),
+             'kernel': os.uname().release, 'load_average': os.getloadavg()[0]}
     with contextlib.suppress(OSError):
-        about['compiler'] = first_match(options.build_dir / 'meson-logs/meson-log.txt', r'^C\+\+ compiler for the host machine: (.*)$')
+        about['compiler'] = first_match(options.build_dir / 'meson-logs/meson-log.txt',
+                                        r'^C\+\+ compiler for the host machine: (.*)$')
     with contextlib.suppress(OSError, StopIteration, ValueError):
         build = json.loads((options.build_dir / 'meson-info/intro-buildoptions.json').read_text())
         about['buildtype'] = next(option['value'] for option in build if option['name'] == 'buildtype')
@@ -192,28 +194,38 @@ def finish(options, result):
 # ---- the commands ---------------------------------------------------------------------------------------------------------
 
 
+def servers_of(options):
+    """Those that were asked for, or all that were built."""
+    built = [name for name, program in SERVERS.items() if (options.build_dir / program).exists()]
+    names = options.servers.split(',') if options.servers else built
+    for name in names or ['peal']:
+        if name not in built:
+            fail(f'no server {name!r} in {options.build_dir}; there are: {", ".join(built) or "none"}')
+    return names
+
+
 def echo(options):
-    names = options.servers.split(',')
-    for name in names:
-        if name not in SERVERS or not (options.build_dir / SERVERS[name]).exists():
-            fail(f'no server {name!r} in {options.build_dir}; known: {", ".join(SERVERS)}')
-    result = {'machine': machine(options), 'workers': options.workers, 'connections': options.connections, 'size_bytes': options.size,
-              'pipeline': options.pipeline, 'seconds': options.seconds, 'rounds': {name: [] for name in names}, 'system_calls': {}}
+    names = servers_of(options)
+    result = {'machine': machine(options), 'workers': options.workers, 'connections': options.connections,
+              'size_bytes': options.size, 'pipeline': options.pipeline, 'seconds': options.seconds,
+              'rounds': {name: [] for name in names}, 'system_calls': {}}
     for turn in range(options.rounds):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
             with server(options, name) as (pid, port):
                 measured = load(options, pid, port, *load_arguments(options, options.seconds, options.seconds / 3))
             result['rounds'][name].append(measured)
             print(f'round {turn + 1}/{options.rounds} {name}: {measured["requests_per_second"]:.0f}/s', file=sys.stderr)
-    for method, count in counters().items():
+    for method, count in counters().items() if options.count_calls else ():
         for name in names:
             result['system_calls'].setdefault(name, {})[method] = calls_per_request(options, name, count)
 
     print(f'echo, {options.connections} connections x {options.size} bytes, {options.rounds} rounds of {options.seconds:g} s, '
           f'{options.workers} worker(s) on CPU {options.server_cpu}, load on CPU {options.load_cpu}; median (min-max)')
-    rows = [['server', 'requests/s', f'of {names[-1]}', 'CPU us/request', f'of {names[-1]}', 'p50 us', 'p99 us', 'calls/request']]
+    peer_name = names[-1]
+    rows = [['server', 'requests/s', f'of {peer_name}', 'CPU us/request', f'of {peer_name}', 'p50 us', 'p99 us',
+             'calls/request']]
     for name in names:
-        rounds, peer = result['rounds'][name], result['rounds'][names[-1]]
+        rounds, peer = result['rounds'][name], result['rounds'][peer_name]
 
         def values(key, of=rounds):
             return [measured[key] for measured in of]
@@ -230,6 +242,8 @@ def echo(options):
     table(rows)
     for name in names:
         by_name = result['system_calls'].get(name, {}).get('strace') or {}
+        if not by_name:
+            continue
         often = sorted(((rate, call) for call, rate in by_name.items() if rate >= 0.0005), reverse=True)
         print(f'{name}: ' + ', '.join(f'{call} {rate:.3f}' for rate, call in often))
     finish(options, result)
@@ -238,13 +252,13 @@ def echo(options):
 def idle(options):
     result = {'machine': machine(options), 'idle': options.idle, 'servers': {}}
     rows = [['server', 'resident before', 'with all', 'per connection']]
-    for name in options.servers.split(','):
+    for name in servers_of(options):
         with server(options, name) as (pid, port):
             held = load(options, pid, port, '--idle', str(options.idle), '--hold', '1')
         result['servers'][name] = held
-        rows.append([name, f'{held["server_resident_bytes_before"] / 2**20:.1f} MiB', f'{held["server_resident_bytes"] / 2**20:.1f} MiB',
-                     f'{held["server_bytes_per_connection"]:.0f} B'])
-    print(f'{options.idle} connections, one echo of {options.size} bytes each, then idle; memory of the process, without the kernel\'s')
+        before, after = held['server_resident_bytes_before'], held['server_resident_bytes']
+        rows.append([name, f'{before / 2**20:.1f} MiB', f'{after / 2**20:.1f} MiB', f'{held["server_bytes_per_connection"]:.0f} B'])
+    print(f'{options.idle} connections, one echo of {options.size} bytes each, then idle; memory of the process without the kernel')
     table(rows)
     finish(options, result)
 
@@ -271,8 +285,8 @@ def micro(options):
                 name = re.sub(r'/(iterations:\d+|repeats:\d+|process_time|real_time|manual_time)', '', run['run_name'])
                 found.setdefault(name, []).append(run)
     rows = [['benchmark', 'per item, median', 'min', 'max', 'allocations', '']]
-    standard = {'family_index', 'per_family_instance_index', 'repetitions', 'repetition_index', 'threads', 'iterations', 'real_time',
-                'cpu_time', 'per_item', 'allocations'}
+    standard = {'family_index', 'per_family_instance_index', 'repetitions', 'repetition_index', 'threads', 'iterations',
+                'real_time', 'cpu_time', 'per_item', 'allocations'}
     for name, runs in found.items():
         items = [run['per_item'] for run in runs if 'per_item' in run] or [0]
         more = [f'{key} {statistics.median(run[key] for run in runs):.4g}' for key, value in runs[0].items()
@@ -296,15 +310,17 @@ def main():
     servers.add_argument('--load-cpu', type=int, default=min(1, (os.cpu_count() or 1) - 1), help='CPU of the load (1)')
 
     command = commands.add_parser('echo', parents=[servers], help='rate, CPU time and system calls per request')
-    command.add_argument('--servers', default='peal,epoll,asio', help='which; the last is what the others are compared with')
+    command.add_argument('--servers', help='"peal,epoll,asio", or some of them; the last is what the others are compared with')
     command.add_argument('--connections', type=int, default=64)
     command.add_argument('--pipeline', type=int, default=1, help='requests in flight per connection (1)')
     command.add_argument('--seconds', type=float, default=3, help='measured per round (3)')
     command.add_argument('--rounds', type=int, default=5)
+    command.add_argument('--count-calls', default=True, action=argparse.BooleanOptionalAction,
+                         help='two short loads more per server')
     command.set_defaults(run=echo)
 
     command = commands.add_parser('idle', parents=[servers], help='memory per idle connection')
-    command.add_argument('--servers', default='peal,asio,epoll')
+    command.add_argument('--servers', help='"peal,epoll,asio", or some of them')
     command.add_argument('--idle', type=int, default=10_000, help='connections (10000)')
     command.set_defaults(run=idle)
 

@@ -110,7 +110,10 @@ void foreign(benchmark::State& state, int block, std::chrono::milliseconds gap) 
         if (gap.count() != 0) std::this_thread::sleep_for(gap);
         bench::allocations during;
         auto begin = steady::now();
-        for (int i = 0; i < block; ++i) bench::expect(peal::sync_wait(pool.offload(add_up, 2, 3)) == 5, "pool/offload: wrong sum");
+        for (int i = 0; i < block; ++i) {
+            int sum = peal::sync_wait(pool.offload(add_up, 2, 3));
+            bench::expect(sum == 5, "pool/offload: wrong sum");
+        }
         double took = seconds_since(begin);
         allocated += during.count();
         state.SetIterationTime(took);

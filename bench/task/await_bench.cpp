@@ -47,7 +47,10 @@ void recursion(benchmark::State& state) {
     std::int64_t n = state.range(0);
     std::int64_t calls = 2 * plain_fib(n + 1) - 1;
     bench::allocations taken;
-    for ([[maybe_unused]] auto _ : state) bench::expect(pool.run(fib, n) == plain_fib(n), "task/await/recursion: wrong value");
+    for ([[maybe_unused]] auto _ : state) {
+        std::int64_t value = pool.run(fib, n);
+        bench::expect(value == plain_fib(n), "task/await/recursion: wrong value");
+    }
     bench::report(state, state.iterations() * calls, taken);
 }
 
