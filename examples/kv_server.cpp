@@ -143,7 +143,7 @@ peal::task<> sweep(kv::store& data) {
 
 peal::task<> refuse(peal::net::tcp_stream& peer) {
     auto writing = peer.write_all(peal::io::bytes_of("-ERR max number of clients reached\r\n"));
-    co_await peal::as_result(writing);
+    [[maybe_unused]] auto written = co_await peal::as_result(writing);  // it may be gone already
 }
 
 /// Until it is canceled, which accept() reports.

@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <memory>
 #include <random>
 #include <string>
 #include <system_error>
@@ -82,64 +82,109 @@ TEST_CASE("file cancel: a read that waits ends as canceled") {
     CHECK(pool.run(end_of<std::size_t>, std::move(reading)) == "canceled");
 }
 
+namespace {
+
+peal::task<> cancel_readers(std::string path, peal::pool& pool, support::verdict& judged) {
+    file data = co_await file::open(path);
+    std::mt19937_64 random(8);
+    for (int i = 0; i < 100; ++i) {
+        std::vector<peal::join_handle<>> readers;
+        for (std::uint64_t j = 0; j < 8; ++j) readers.push_back(pool.spawn(busy_reader, data, j, judged));
+        co_await peal::sleep_for(std::chrono::microseconds(random() % 2000));
+        for (auto& each : readers) each.request_stop();
+        for (auto& each : readers) {
+            std::string end = co_await end_of(std::move(each));
+            judged.expect(end == "canceled", "a reader ended as " + end);
+        }
+    }
+}
+
+void put_pattern(const std::string& path, std::size_t size) {
+    std::vector<std::byte> bytes = support::pattern(size);
+    support::put(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+peal::task<> read_all(file& data, std::size_t size, support::verdict& judged) {
+    std::vector<std::byte> buffer(size);
+    std::size_t n = co_await data.read_exactly_at(0, buffer);
+    judged.expect(n == size && support::fits(buffer, 0), "not what the file holds");
+}
+
+/// On one worker: readers begin, then the file goes in the same round, and the next file gets its number.
+peal::task<> close_under_readers(support::temp_folder& folder, std::size_t size, support::verdict& judged) {
+    for (int i = 0; i < 30; ++i) {
+        peal::scope readers;
+        auto data = std::make_unique<file>(co_await file::open(folder / "data"));
+        for (int j = 0; j < 5; ++j) readers.spawn(read_all, *data, size, std::ref(judged));
+        co_await peal::pool::current()->schedule();
+        if (i % 2 == 0) {
+            data->close();
+        } else {
+            data.reset();
+        }
+        int next = ::open((folder / "other").c_str(), O_RDONLY | O_CLOEXEC);
+        co_await readers.join();
+        ::close(next);
+    }
+}
+
+}  // namespace
+
 TEST_CASE("file cancel: readers of a file are canceled at random, and every read is right or not there") {
     support::temp_folder folder;
-    std::vector<std::byte> bytes = support::pattern(1'100'000);
-    support::put(folder / "data", std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    put_pattern(folder / "data", 1'100'000);
     peal::pool pool(peal::pool_options(2));
     support::verdict judged;
-    auto body = [](std::string path, peal::pool& pool, support::verdict& judged) -> peal::task<> {
-        file data = co_await file::open(path);
-        std::mt19937_64 random(8);
-        for (int i = 0; i < 100; ++i) {
-            std::vector<peal::join_handle<>> readers;
-            for (std::uint64_t j = 0; j < 8; ++j) readers.push_back(pool.spawn(busy_reader, data, j, judged));
-            co_await peal::sleep_for(std::chrono::microseconds(random() % 2000));
-            for (auto& each : readers) each.request_stop();
-            for (auto& each : readers) {
-                std::string end = co_await end_of(std::move(each));
-                judged.expect(end == "canceled", "a reader ended as " + end);
-            }
-        }
-    };
-    pool.run(body, folder / "data", pool, judged);
+    pool.run(cancel_readers, folder / "data", pool, judged);
     CHECK(judged.text() == "");
 }
 
 TEST_CASE("file cancel: a file may be closed and destroyed while operations are underway") {
     support::temp_folder folder;
-    std::vector<std::byte> bytes = support::pattern(100'000);
-    support::put(folder / "data", std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    put_pattern(folder / "data", 100'000);
     support::put(folder / "other", std::string(100'000, 'x'));
     peal::pool pool(peal::pool_options(1));
-    // One worker: readers begin, then the file goes in the same round, and the next file gets its number.
-    auto read_all = [](file& data, support::verdict& judged) -> peal::task<> {
-        std::vector<std::byte> buffer(100'000);
-        std::size_t n = co_await data.read_exactly_at(0, buffer);
-        judged.expect(n == 100'000 && support::fits(buffer, 0), "not what the file holds");
-    };
-    auto body = [](support::temp_folder& folder, decltype(read_all) read_all, support::verdict& judged) -> peal::task<> {
-        for (int i = 0; i < 30; ++i) {
-            peal::scope readers;
-            auto data = std::make_unique<file>(co_await file::open(folder / "data"));
-            for (int j = 0; j < 5; ++j) readers.spawn(read_all, *data, std::ref(judged));
-            co_await peal::pool::current()->schedule();
-            if (i % 2 == 0) {
-                data->close();
-            } else {
-                data.reset();
-            }
-            int next = ::open((folder / "other").c_str(), O_RDONLY | O_CLOEXEC);
-            co_await readers.join();
-            ::close(next);
-        }
-    };
     support::verdict judged;
-    pool.run(body, std::ref(folder), read_all, judged);
+    pool.run(close_under_readers, std::ref(folder), 100'000u, judged);
     CHECK(judged.text() == "");
 }
 
 // ---- the kernel cannot make threads -----------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<> every_operation(peal::pool& pool, support::temp_folder& folder) {
+    co_await pool.schedule_on(1);
+    std::string path = folder / "data";
+    std::vector<std::byte> content = support::pattern(100'000);
+    for (int i = 0; i < 2; ++i) {  // the kernel tries for 0.1 s each time before it gives up
+        co_await peal::fs::write_file(path, content);  // open, write, sync, rename, and a folder's sync
+        std::vector<std::byte> back = co_await peal::fs::read_file(path);
+        CHECK(back == content);
+        file data = co_await file::open(path, open_mode::read_write);
+        co_await data.truncate(5000);
+        auto info = co_await data.stat();
+        CHECK(info.size == 5000);
+        co_await data.write_at(5000, support::pattern(1000, 5000));
+        std::vector<std::byte> buffer(10'000);
+        std::size_t n = co_await data.read_exactly_at(0, buffer);
+        CHECK((n == 6000 && support::fits(std::span(buffer).first(n), 0)));
+        co_await data.sync();
+        data.close();
+        co_await peal::fs::remove(path);
+        auto gone = co_await peal::as_result(peal::fs::stat(path));
+        CHECK_FALSE(gone);
+        if (!gone) CHECK(gone.error().code() == std::errc::no_such_file_or_directory);
+    }
+    // What runs on blocking threads, too.
+    peal::fs::directory_walk walk(folder.path());
+    std::vector<peal::fs::entry> entries = co_await walk.next();
+    CHECK(entries.size() == 1);
+    std::vector<peal::net::address> addresses = co_await peal::net::resolve("127.0.0.1", "80");
+    CHECK(addresses.size() == 1);
+}
+
+}  // namespace
 
 TEST_CASE("child: every file operation without a thread to be had", "[.child]") {
     support::give_up_root();
@@ -147,40 +192,7 @@ TEST_CASE("child: every file operation without a thread to be had", "[.child]") 
     peal::pool pool(peal::pool_options(2));
     support::set_limit(RLIMIT_NPROC, 1);  // what runs already goes on
     REQUIRE_THROWS_AS(std::thread([] {}), std::system_error);
-    auto body = [](support::temp_folder& folder) -> peal::task<> {
-        std::string path = folder / "data";
-        std::vector<std::byte> content = support::pattern(100'000);
-        for (int i = 0; i < 2; ++i) {  // the kernel tries for 0.1 s each time before it gives up
-            co_await peal::fs::write_file(path, content);  // open, write, sync, rename, and a folder's sync
-            std::vector<std::byte> back = co_await peal::fs::read_file(path);
-            CHECK(back == content);
-            file data = co_await file::open(path, open_mode::read_write);
-            co_await data.truncate(5000);
-            auto info = co_await data.stat();
-            CHECK(info.size == 5000);
-            co_await data.write_at(5000, support::pattern(1000, 5000));
-            std::vector<std::byte> buffer(10'000);
-            std::size_t n = co_await data.read_exactly_at(0, buffer);
-            CHECK((n == 6000 && support::fits(std::span(buffer).first(n), 0)));
-            co_await data.sync();
-            data.close();
-            co_await peal::fs::remove(path);
-            auto gone = co_await peal::as_result(peal::fs::stat(path));
-            CHECK_FALSE(gone);
-            if (!gone) CHECK(gone.error().code() == std::errc::no_such_file_or_directory);
-        }
-        // What runs on blocking threads, too.
-        peal::fs::directory_walk walk(folder.path());
-        std::vector<peal::fs::entry> entries = co_await walk.next();
-        CHECK(entries.size() == 1);
-        std::vector<peal::net::address> addresses = co_await peal::net::resolve("127.0.0.1", "80");
-        CHECK(addresses.size() == 1);
-    };
-    auto start = [](peal::pool& pool, support::temp_folder& folder, decltype(body) body) -> peal::task<> {
-        co_await pool.schedule_on(1);
-        co_await body(folder);
-    };
-    pool.run(start, pool, std::ref(folder), body);
+    pool.run(every_operation, pool, std::ref(folder));
 }
 
 TEST_CASE("file cancel: where the kernel can make no thread, operations are done another way") {

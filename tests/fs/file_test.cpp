@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -58,8 +59,6 @@ peal::task<peal::fs::file_info> information(std::string path, peal::fs::follow_l
 }  // namespace
 
 TEST_CASE("file: each mode opens, creates, empties or refuses as it says") {
-    support::temp_folder folder;
-    peal::pool pool(peal::pool_options(1));
     auto body = [](support::temp_folder& folder) -> peal::task<> {
         std::string path = folder / "modes";
         std::array<std::byte, 100> buffer;
@@ -114,6 +113,8 @@ TEST_CASE("file: each mode opens, creates, empties or refuses as it says") {
             CHECK(info.permissions == 0640);
         }
     };
+    support::temp_folder folder;
+    peal::pool pool(peal::pool_options(1));
     mode_t mask = ::umask(022);
     pool.run(body, std::ref(folder));
     ::umask(mask);
@@ -208,24 +209,31 @@ TEST_CASE("file: remove removes a file, and a link instead of what it points to"
     CHECK(folder.names().empty());
 }
 
+namespace {
+
+constexpr std::size_t part = 1 << 20;
+constexpr std::size_t parts = 64;
+
+peal::task<> write_part(file& data, std::size_t index) {
+    std::vector<std::byte> bytes = support::pattern(part, index * part);
+    std::size_t written = co_await data.write_at(index * part, bytes);
+    if (written != part) throw std::runtime_error("a part was not written as a whole");
+}
+
+peal::task<> write_parts(std::string path) {
+    file data = co_await file::open(path, open_mode::create_new);
+    std::vector<peal::join_handle<>> writing;
+    for (std::size_t i = 0; i < parts; ++i) writing.push_back(peal::spawn(write_part, data, i));
+    for (auto& each : writing) co_await each;
+    co_await data.sync(file::durable::data_only);
+}
+
+}  // namespace
+
 TEST_CASE("file: 64 MiB go out and come back, by many tasks on several workers") {
     support::temp_folder folder;
-    constexpr std::size_t part = 1 << 20;
-    constexpr std::size_t parts = 64;
     peal::pool pool(peal::pool_options(3));
-    auto write_part = [](file& data, std::size_t index) -> peal::task<> {
-        std::vector<std::byte> bytes = support::pattern(part, index * part);
-        std::size_t written = co_await data.write_at(index * part, bytes);
-        if (written != part) throw std::runtime_error("a part was not written as a whole");
-    };
-    auto body = [](std::string path, decltype(write_part) write_part) -> peal::task<> {
-        file data = co_await file::open(path, open_mode::create_new);
-        std::vector<peal::join_handle<>> writing;
-        for (std::size_t i = 0; i < parts; ++i) writing.push_back(peal::spawn(write_part, data, i));
-        for (auto& each : writing) co_await each;
-        co_await data.sync(file::durable::data_only);
-    };
-    pool.run(body, folder / "large", write_part);
+    pool.run(write_parts, folder / "large");
     std::vector<std::byte> back = pool.run(peal::fs::read_file, folder / "large");
     REQUIRE(back.size() == part * parts);
     CHECK(support::fits(back, 0));

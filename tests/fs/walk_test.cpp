@@ -220,29 +220,35 @@ TEST_CASE("child: walk deeper than descriptors last", "[.child]") {
     CHECK(all.back().type == file_type::directory);
 }
 
+namespace {
+
+peal::task<std::vector<entry>> take_share(directory_walk& walk) {
+    std::vector<entry> mine;
+    for (std::vector<entry> batch = co_await walk.next(); !batch.empty(); batch = co_await walk.next()) {
+        for (entry& each : batch) mine.push_back(std::move(each));
+    }
+    co_return mine;
+}
+
+peal::task<std::vector<entry>> walk_together(std::string root) {
+    directory_walk walk(root, 7);
+    std::vector<peal::join_handle<std::vector<entry>>> takers;
+    for (int i = 0; i < 6; ++i) takers.push_back(peal::spawn(take_share, walk));
+    std::vector<entry> all;
+    for (auto& each : takers) {
+        std::vector<entry> part = co_await each;
+        for (entry& one : part) all.push_back(std::move(one));
+    }
+    co_return all;
+}
+
+}  // namespace
+
 TEST_CASE("walk: several tasks share one walk, each gets other entries") {
     support::temp_folder folder;
     for (int i = 0; i < 300; ++i) support::put(folder / std::to_string(i), "x");
-    auto take = [](directory_walk& walk) -> peal::task<std::vector<entry>> {
-        std::vector<entry> mine;
-        for (std::vector<entry> batch = co_await walk.next(); !batch.empty(); batch = co_await walk.next()) {
-            for (entry& each : batch) mine.push_back(std::move(each));
-        }
-        co_return mine;
-    };
-    auto body = [](std::string root, decltype(take) take) -> peal::task<std::vector<entry>> {
-        directory_walk walk(root, 7);
-        std::vector<peal::join_handle<std::vector<entry>>> takers;
-        for (int i = 0; i < 6; ++i) takers.push_back(peal::spawn(take, walk));
-        std::vector<entry> all;
-        for (auto& each : takers) {
-            std::vector<entry> part = co_await each;
-            for (entry& one : part) all.push_back(std::move(one));
-        }
-        co_return all;
-    };
     peal::pool pool(peal::pool_options(2));
-    std::vector<entry> all = pool.run(body, folder.path(), take);
+    std::vector<entry> all = pool.run(walk_together, folder.path());
     std::set<std::string> paths;
     for (const entry& each : all) paths.insert(each.path);
     CHECK(all.size() == 301);

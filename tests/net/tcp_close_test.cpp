@@ -305,13 +305,13 @@ peal::task<> many_lives(peal::pool& pool, std::uint64_t first, verdict& judged) 
 }  // namespace
 
 TEST_CASE("tcp close: connections that come and go at random keep their bytes apart") {
-    peal::pool pool(peal::pool_options(3));
-    verdict judged;
     auto body = [](peal::pool& pool, verdict& judged) -> peal::task<> {
         peal::scope all;
         for (std::uint64_t i = 0; i < 8; ++i) all.spawn(many_lives, pool, i, std::ref(judged));
         co_await all.join();
     };
+    peal::pool pool(peal::pool_options(3));
+    verdict judged;
     pool.run(body, pool, judged);
     CHECK(judged.text() == "");
 }

@@ -110,14 +110,14 @@ TEST_CASE("child: listener closed while accept waits for descriptors", "[.child]
         exhaust_descriptors();
         auto accepting = pool.spawn(accept_end, *listener);
         std::this_thread::sleep_for(20ms);
-        auto close = [](std::optional<tcp_listener>& listener, bool destroy) {
-            if (destroy) {
-                listener.reset();
+        auto end_it = [](std::optional<tcp_listener>& ended, bool by_destroying) {
+            if (by_destroying) {
+                ended.reset();
             } else {
-                listener->close();
+                ended->close();
             }
         };
-        pool.run(close, std::ref(listener), destroy);
+        pool.run(end_it, std::ref(listener), destroy);
         std::string end = pool.run(take<std::string>, std::move(accepting));
         CHECK(end == "accept: Invalid argument");
         support::set_limit(RLIMIT_NOFILE, before);
@@ -223,7 +223,6 @@ unsigned long flags_of(int fd) {
 }  // namespace
 
 TEST_CASE("tcp limits: every descriptor is closed at exec") {
-    std::set<int> before = open_numbers();
     auto body = [](std::set<int>& before) -> peal::task<int> {
         auto listener = tcp_listener::bind("127.0.0.1:0");
         support::stream_pair ends = co_await support::connected_pair();
@@ -239,6 +238,7 @@ TEST_CASE("tcp limits: every descriptor is closed at exec") {
         }
         co_return made;
     };
+    std::set<int> before = open_numbers();
     peal::pool pool(peal::pool_options(1));
     CHECK(pool.run(body, std::ref(before)) >= 7);  // ring, event descriptor, listener, two ends, file, signals
 }

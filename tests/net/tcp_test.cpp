@@ -75,15 +75,15 @@ peal::task<> echo_client(address server, std::uint64_t seed, verdict& judged) {
 void check_echo(const address& local) {
     for (unsigned workers : {1u, 4u}) {
         INFO(local.to_string() << ", " << workers << " workers");
-        peal::pool pool{peal::pool_options(workers)};
-        auto listener = tcp_listener::bind(local);
-        verdict judged;
         auto everything = [](tcp_listener& listener, verdict& judged) -> peal::task<> {
             peal::scope all;
             all.spawn(serve, listener, 20);
             for (unsigned i = 0; i < 20; ++i) all.spawn(echo_client, listener.local_address(), i * 1000, std::ref(judged));
             co_await all.join();
         };
+        peal::pool pool{peal::pool_options(workers)};
+        auto listener = tcp_listener::bind(local);
+        verdict judged;
         pool.run(everything, listener, judged);
         CHECK(judged.text() == "");
     }
@@ -301,7 +301,6 @@ TEST_CASE("tcp: a refused connection says who refused, once") {
 }
 
 TEST_CASE("tcp: connects by name, by the first address that answers") {
-    auto listener = tcp_listener::bind("127.0.0.1:0");  // "localhost" may be ::1 first: nobody listens there
     auto body = [](tcp_listener& listener) -> peal::task<bool> {
         std::string port = std::to_string(listener.local_address().port());
         auto accepting = peal::spawn([](tcp_listener& from) { return from.accept(); }, listener);
@@ -309,6 +308,7 @@ TEST_CASE("tcp: connects by name, by the first address that answers") {
         tcp_stream accepted = co_await accepting;
         co_return stream.local_address() == accepted.peer_address() && accepted.local_address() == listener.local_address();
     };
+    auto listener = tcp_listener::bind("127.0.0.1:0");  // "localhost" may be ::1 first: nobody listens there
     peal::pool pool(peal::pool_options(1));
     CHECK(pool.run(body, listener));
 }
@@ -334,18 +334,22 @@ TEST_CASE("tcp: bind says which address is taken, or cannot be") {
     CHECK_THROWS_AS(tcp_listener::bind("nonsense"), std::system_error);
 }
 
+namespace {
+
+peal::task<> reset_later(support::raw_socket& peer, bool data_first) {
+    co_await peal::sleep_for(2ms);
+    if (data_first) CHECK(::send(peer.get(), "x", 1, MSG_NOSIGNAL) == 1);
+    peer.reset();
+}
+
+}  // namespace
+
 TEST_CASE("tcp: a reset is connection_reset for the one who reads") {
     auto body = [](bool data_first) -> peal::task<> {
         auto listener = tcp_listener::bind("127.0.0.1:0");
         support::raw_socket peer = support::connect_raw(listener.local_address());
         tcp_stream stream = co_await listener.accept();
-        auto resetting = peal::spawn(
-            [](support::raw_socket& peer, bool data_first) -> peal::task<> {
-                co_await peal::sleep_for(2ms);
-                if (data_first) CHECK(::send(peer.get(), "x", 1, MSG_NOSIGNAL) == 1);
-                peer.reset();
-            },
-            peer, data_first);
+        auto resetting = peal::spawn(reset_later, peer, data_first);
         std::array<std::byte, 10> buffer;
         for (;;) {
             auto got = co_await peal::as_result(stream.read(buffer));

@@ -72,7 +72,7 @@ TEST_CASE("stress: pools shut down under load at any moment") {
     support::stress_clock clock;
     unsigned pools = 0;
     std::atomic<int> failures{0};
-    while (clock.goes_on() || pools < 20) {
+    while (clock.goes_on() || pools < 50) {
         peal::pool_options options(1 + static_cast<unsigned>(dice.below(3)));
         options.on_unhandled = [&failures](std::exception_ptr failure, const peal::context&) {
             // A connection that is reset or refused because the other end was stopped is no surprise here; wrong bytes are.

@@ -132,7 +132,9 @@ class spawned_task final : public spawned<T> {
 
 template <class Function, class... Arguments>
 auto make_spawned(const spawn_options& options, rt::scheduler* scheduler, Function&& function, Arguments&&... arguments) {
-    static_assert(spawnable<Function, Arguments...>,
+    static_assert(!is_task<std::remove_cvref_t<Function>>,
+                  "spawn(task): a task is handed over, write spawn(std::move(task))");
+    static_assert(is_task<std::remove_cvref_t<Function>> || spawnable<Function, Arguments...>,
                   "spawn(fn, args...): fn cannot be called with copies of the arguments as rvalues. For a parameter that is "
                   "a non-const reference pass std::ref(object); the object must outlive the task.");
     using value = spawned_value<Function, Arguments...>;

@@ -157,6 +157,7 @@ class [[nodiscard("a task does nothing until it is awaited or spawned")]] task {
     }
 
     detail::task_awaiter<T> operator co_await() && noexcept;
+    void operator co_await() & = delete;  // a task is awaited once and handed over: co_await std::move(task)
 
     /// For spawn(): gives up the frame.
     std::coroutine_handle<promise_type> release() noexcept { return std::exchange(coroutine_, nullptr); }

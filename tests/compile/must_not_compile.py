@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Wrong uses of peal must not compile, and the compiler must say the words that help.
+
+    must_not_compile.py INCLUDE_FOLDER CASE.cpp... -- COMPILER [ARGUMENT...]
+
+A case is a file that compiles as it is, and does not with -DWRONG. Its head says which words are expected, one line each:
+`// expect: words`, and which arguments it needs besides: `// flags: -Werror`.
+"""
+
+import os
+import subprocess
+import sys
+
+
+def directives(path, key):
+    prefix = f"// {key}: "
+    with open(path, encoding="utf-8") as source:
+        return [line[len(prefix):].strip() for line in source if line.startswith(prefix)]
+
+
+def compile_case(compiler, include, path, arguments):
+    command = compiler + ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-I", include, *arguments, path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    return done.returncode == 0, done.stderr
+
+
+def check(compiler, include, path):
+    """Gives what is wrong with a case, "" if nothing."""
+    flags = [flag for line in directives(path, "flags") for flag in line.split()]
+    expected = directives(path, "expect")
+    if not expected:
+        return "the file says no `// expect: words`"
+    good, messages = compile_case(compiler, include, path, flags)
+    if not good:
+        return "the right form does not compile:\n" + messages
+    good, messages = compile_case(compiler, include, path, flags + ["-DWRONG"])
+    if good:
+        return "the wrong form compiles"
+    plain = " ".join(messages.split())
+    missing = [words for words in expected if words not in plain]
+    if missing:
+        return "the compiler does not say:\n    " + "\n    ".join(missing) + "\nbut:\n" + messages
+    return ""
+
+
+def main():
+    split = sys.argv.index("--")
+    include, cases, compiler = sys.argv[1], sys.argv[2:split], sys.argv[split + 1:]
+    failures = 0
+    for path in cases:
+        wrong = check(compiler, include, path)
+        if wrong:
+            failures += 1
+            print(f"{path}: {wrong}")
+    print(f"{len(cases)} cases, {failures} failed")
+    return 1 if failures or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
