@@ -8,6 +8,7 @@ A case is a file that compiles as it is, and does not with -DWRONG. Its head say
 `// expect: words`, and which arguments it needs besides: `// flags: -Werror`.
 """
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -48,8 +49,9 @@ def main():
     split = sys.argv.index("--")
     include, cases, compiler = sys.argv[1], sys.argv[2:split], sys.argv[split + 1:]
     failures = 0
-    for path in cases:
-        wrong = check(compiler, include, path)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as compilers:
+        verdicts = list(compilers.map(lambda path: check(compiler, include, path), cases))
+    for path, wrong in zip(cases, verdicts):
         if wrong:
             failures += 1
             print(f"{path}: {wrong}")
