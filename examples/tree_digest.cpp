@@ -52,6 +52,7 @@ peal::task<void> digest_tree(const digest_options& options, bool with_progress, 
     std::deque<digester> crew;
     peal::scope tasks;  // on every way out of here it stops and joins them, before what they use is gone
 
+    co_await files.fetch();  // one batch may be all: it must be there when the crew begins, or most of it would find nothing to do
     std::deque<shift> shifts;
     for (unsigned i = bound_of_open_files(options.open_files); i != 0; --i) {
         digester& each = crew.emplace_back(algorithm, files, done);

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <peal/peal.hpp>
 
@@ -21,12 +23,18 @@ class file_list {
 
     /// A regular file, or a folder that could not be read (with an error_number); nothing: there are no more.
     peal::task<std::optional<peal::fs::entry>> next() {
-        for (;;) {
+        for (bool more = true;;) {
             if (std::optional<peal::fs::entry> found = try_take()) co_return found;
-            std::vector<peal::fs::entry> batch = co_await walk_.next();  // any number of tasks may be here
-            if (batch.empty()) co_return std::nullopt;
-            add(batch);
+            if (!more) co_return std::nullopt;
+            more = co_await fetch();
         }
+    }
+
+    /// Reads the next batch. False: there is none.
+    peal::task<bool> fetch() {
+        std::vector<peal::fs::entry> batch = co_await walk_.next();  // any number of tasks may be here
+        add(batch);
+        co_return !batch.empty();
     }
 
   private:

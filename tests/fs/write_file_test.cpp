@@ -103,6 +103,16 @@ TEST_CASE("write_file: keeps the permissions of a file that exists, whatever the
 }
 
 TEST_CASE("write_file: a reader sees whole versions only") {
+    auto write_versions = [](std::string path, std::uint64_t begin) -> peal::task<> {
+        for (std::uint64_t i = begin; i < begin + 100; ++i) {
+            bytes content = version(i * 977);
+            co_await peal::fs::write_file(path, content);
+        }
+    };
+    auto both = [](peal::join_handle<> one, peal::join_handle<> two) -> peal::task<> {
+        co_await one;
+        co_await two;
+    };
     support::temp_folder folder;
     std::string path = folder / "versions";
     peal::pool pool(peal::pool_options(2));
@@ -121,18 +131,8 @@ TEST_CASE("write_file: a reader sees whole versions only") {
             }
         }
     });
-    auto write_versions = [](std::string path, std::uint64_t begin) -> peal::task<> {
-        for (std::uint64_t i = begin; i < begin + 100; ++i) {
-            bytes content = version(i * 977);
-            co_await peal::fs::write_file(path, content);
-        }
-    };
     auto one = pool.spawn(write_versions, path, 0u);   // two writers: the last one wins, each as a whole
     auto two = pool.spawn(write_versions, path, 1000u);
-    auto both = [](peal::join_handle<> one, peal::join_handle<> two) -> peal::task<> {
-        co_await one;
-        co_await two;
-    };
     pool.run(both, std::move(one), std::move(two));
     enough = true;
     reader.join();

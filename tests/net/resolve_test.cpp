@@ -77,11 +77,11 @@ TEST_CASE("resolve: a failure names host and service and has the resolver's word
 }
 
 TEST_CASE("resolve: many at once share a few threads") {
+    auto take = [](peal::join_handle<addresses> handle) -> peal::task<addresses> { co_return co_await handle; };
     peal::pool pool(peal::pool_options(2));
     std::vector<peal::join_handle<addresses>> asked;
     for (int i = 0; i < 200; ++i) asked.push_back(pool.spawn(peal::net::resolve, "127.0.0.1", std::to_string(1000 + i)));
     for (int i = 0; i < 200; ++i) {
-        auto take = [](peal::join_handle<addresses> handle) -> peal::task<addresses> { co_return co_await handle; };
         addresses found = pool.run(take, std::move(asked[static_cast<std::size_t>(i)]));
         REQUIRE(found.size() == 1);
         CHECK(found[0].port() == 1000 + i);

@@ -18,8 +18,6 @@
 using namespace std::chrono_literals;
 
 TEST_CASE("churn: a hundred pools come and go, used and unused") {
-    std::size_t descriptors = support::open_descriptors();
-    std::size_t threads = support::threads_named("").size();
     auto work = [](peal::pool& pool, int rounds) -> peal::task<int> {
         for (int i = 0; i < rounds; ++i) {
             co_await pool.schedule();
@@ -27,6 +25,8 @@ TEST_CASE("churn: a hundred pools come and go, used and unused") {
         }
         co_return rounds;
     };
+    std::size_t descriptors = support::open_descriptors();
+    std::size_t threads = support::threads_named("").size();
     int sum = 0;
     for (int i = 0; i < 100; ++i) {
         peal::pool pool(peal::pool_options(1 + static_cast<unsigned>(i) % 3));
@@ -46,16 +46,16 @@ TEST_CASE("churn: a hundred pools come and go, used and unused") {
 }
 
 TEST_CASE("churn: four threads spawn at once; every task runs once, and the books add up") {
-    constexpr int per_thread = 10'000;
-    peal::pool pool(peal::pool_options(3));
-    std::atomic<long> ran{0};
-    std::atomic<long> sum{0};
     auto body = [](std::atomic<long>& ran, std::atomic<long>& sum, long value) -> peal::task<> {
         ++ran;
         if (value % 16 == 0) co_await peal::sleep_for(50us);
         sum += value;
         if (value % 5 == 1) throw std::system_error(std::make_error_code(std::errc::operation_canceled), "on purpose");
     };
+    constexpr int per_thread = 10'000;
+    peal::pool pool(peal::pool_options(3));
+    std::atomic<long> ran{0};
+    std::atomic<long> sum{0};
     std::vector<std::thread> spawners;
     for (int t = 0; t < 4; ++t) {
         spawners.emplace_back([&, t] {

@@ -92,14 +92,14 @@ TEST_CASE("offload: from a worker of another pool, which it comes back to") {
 }
 
 TEST_CASE("offload: from a thread that is no worker, by sync_wait") {
-    peal::pool pool(peal::pool_options(2));
-    // From the first offload on the task is on a worker of the pool, and stays in it.
     auto body = [](peal::pool& pool, std::thread::id caller) -> peal::task<std::string> {
         if (std::this_thread::get_id() != caller) co_return "did not begin here";
         int sum = co_await pool.offload(add, 20, 22);
         if (sum != 42 || peal::pool::current() != &pool) co_return "result";
         co_return co_await offload_everything(pool, &pool);
     };
+    peal::pool pool(peal::pool_options(2));
+    // From the first offload on the task is on a worker of the pool, and stays in it.
     CHECK(peal::sync_wait(body(pool, std::this_thread::get_id())) == "");
     CHECK(peal::sync_wait(pool.offload(add, 3, 4)) == 7);
     CHECK_THROWS_AS(peal::sync_wait(pool.offload(throwing, 3)), std::runtime_error);
@@ -107,40 +107,40 @@ TEST_CASE("offload: from a thread that is no worker, by sync_wait") {
 }
 
 TEST_CASE("offload: many at once use all workers, and none is lost") {
-    peal::pool home(peal::pool_options(1)), target(peal::pool_options(4));
     auto one = [](peal::pool& target, int i) -> peal::task<int> {
-        auto work = [](int i) {
+        auto work = [](int number) {
             support::spin_for(20us);
-            return i * (peal::this_worker::index().has_value() ? 1 : -1);
+            return number * (peal::this_worker::index().has_value() ? 1 : -1);
         };
         co_return co_await target.offload(work, i);
     };
-    auto all = [](peal::pool& target, decltype(one) one) -> peal::task<long> {
+    auto all = [](peal::pool& target, decltype(one) each_of_them) -> peal::task<long> {
         std::vector<peal::join_handle<int>> begun;
-        for (int i = 0; i < 2000; ++i) begun.push_back(peal::spawn(one, target, i));
+        for (int i = 0; i < 2000; ++i) begun.push_back(peal::spawn(each_of_them, target, i));
         long sum = 0;
         for (auto& each : begun) sum += co_await each;
         co_return sum;
     };
+    peal::pool home(peal::pool_options(1)), target(peal::pool_options(4));
     CHECK(home.run(all, target, one) == 2000 * 1999 / 2);
 }
 
 TEST_CASE("offload: a task that was asked to stop gets its result all the same, and comes back") {
     // A plain function cannot be interrupted; what it gave is not thrown away.
-    peal::pool home(peal::pool_options(1)), target(peal::pool_options(1));
     auto body = [](peal::pool& home, peal::pool& target, std::atomic<bool>& begun) -> peal::task<bool> {
-        auto slow = [](std::atomic<bool>& begun) {
-            begun = true;
+        auto slow = [](std::atomic<bool>& flag) {
+            flag = true;
             std::this_thread::sleep_for(20ms);
             return 5;
         };
         int value = co_await target.offload(slow, std::ref(begun));
         co_return value == 5 && peal::pool::current() == &home && peal::this_task::stop_requested();
     };
+    auto take = [](peal::join_handle<bool> handle) -> peal::task<bool> { co_return co_await handle; };
+    peal::pool home(peal::pool_options(1)), target(peal::pool_options(1));
     std::atomic<bool> begun{false};
     auto handle = home.spawn(body, home, target, std::ref(begun));
     while (!begun) std::this_thread::sleep_for(1ms);
     handle.request_stop();
-    auto take = [](peal::join_handle<bool> handle) -> peal::task<bool> { co_return co_await handle; };
     CHECK(home.run(take, std::move(handle)));
 }

@@ -84,6 +84,7 @@ TEST_CASE("pool: the default respects the affinity of the process") {
 
 TEST_CASE("child: half a CPU of quota", "[.child]") {
     // A control group of our own, version 1 or 2, whichever this machine has and lets us make.
+    auto set = [](const std::string& file, const std::string& value) { return bool(std::ofstream(file) << value << std::flush); };
     std::string own = "/peal-test-" + std::to_string(::getpid());
     std::string folder;
     bool version2 = false;
@@ -102,7 +103,6 @@ TEST_CASE("child: half a CPU of quota", "[.child]") {
         SUCCEED();
         return;
     }
-    auto set = [](const std::string& file, const std::string& value) { return bool(std::ofstream(file) << value << std::flush); };
     std::string home = version2 ? "/sys/fs/cgroup/cgroup.procs" : "/sys/fs/cgroup/cpu/tasks";
     unsigned before = peal::rt::usable_cpus();
     CHECK(set(folder + (version2 ? "/cgroup.procs" : "/tasks"), std::to_string(::getpid())));
@@ -143,14 +143,14 @@ TEST_CASE("pool: threads are named, at most 15 characters") {
 }
 
 TEST_CASE("pool: workers run on the CPUs that they are pinned to") {
-    std::vector<int> cpus = allowed_cpus();
-    peal::pool_options options(4);
-    options.pin_to_cpus = cpus;
-    peal::pool pool(options);
     auto where = [](peal::pool& pool, unsigned index) -> peal::task<std::vector<int>> {
         co_await pool.schedule_on(index);
         co_return allowed_cpus();  // of this thread
     };
+    std::vector<int> cpus = allowed_cpus();
+    peal::pool_options options(4);
+    options.pin_to_cpus = cpus;
+    peal::pool pool(options);
     for (unsigned i = 0; i < 4; ++i) {
         CHECK(pool.run(where, pool, i) == std::vector<int>{cpus[i % cpus.size()]});
     }
@@ -175,13 +175,28 @@ TEST_CASE("pool: a CPU that cannot be had is a clear error, and leaves no thread
     }
 }
 
+namespace {
+
+struct record {
+    std::mutex mutex;
+    std::set<std::string> started, stopped;
+    int starts = 0, stops = 0, tasks = 0;
+    bool too_early = false, too_late = false;
+};
+
+}  // namespace
+
 TEST_CASE("pool: hooks run once per worker, in its thread, before the first task and after the last") {
-    struct record {
-        std::mutex mutex;
-        std::set<std::string> started, stopped;
-        int starts = 0, stops = 0, tasks = 0;
-        bool too_early = false, too_late = false;
-    } seen;
+    auto body = [](record& seen, peal::pool& pool) -> peal::task<> {
+        for (unsigned i = 0; i < 30; ++i) {
+            co_await pool.schedule_on(i % 3);
+            std::lock_guard guard(seen.mutex);
+            ++seen.tasks;
+            seen.too_early = seen.too_early || !seen.started.contains(thread_name());
+            seen.too_late = seen.too_late || seen.stopped.contains(thread_name());
+        }
+    };
+    record seen;
     {
         peal::pool_options options(3);
         options.name = "hook";
@@ -197,15 +212,6 @@ TEST_CASE("pool: hooks run once per worker, in its thread, before the first task
             if (thread_name() == "hook/" + std::to_string(index)) seen.stopped.insert(thread_name());
         };
         peal::pool pool(options);
-        auto body = [](record& seen, peal::pool& pool) -> peal::task<> {
-            for (unsigned i = 0; i < 30; ++i) {
-                co_await pool.schedule_on(i % 3);
-                std::lock_guard guard(seen.mutex);
-                ++seen.tasks;
-                seen.too_early = seen.too_early || !seen.started.contains(thread_name());
-                seen.too_late = seen.too_late || seen.stopped.contains(thread_name());
-            }
-        };
         for (int i = 0; i < 10; ++i) pool.spawn(body, std::ref(seen), pool).detach();
     }
     CHECK(seen.starts == 3);
@@ -220,9 +226,6 @@ TEST_CASE("pool: hooks run once per worker, in its thread, before the first task
 // ---- where things run -------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("pool: current() and this_worker tell the pool and the worker, and nothing elsewhere") {
-    CHECK(peal::pool::current() == nullptr);
-    CHECK_FALSE(peal::this_worker::index());
-    peal::pool pool(peal::pool_options(3));
     auto body = [](peal::pool& pool) -> peal::task<bool> {
         for (int round = 0; round < 50; ++round) {
             for (unsigned i = 0; i < 3; ++i) {
@@ -234,12 +237,14 @@ TEST_CASE("pool: current() and this_worker tell the pool and the worker, and not
         }
         co_return true;
     };
+    CHECK(peal::pool::current() == nullptr);
+    CHECK_FALSE(peal::this_worker::index());
+    peal::pool pool(peal::pool_options(3));
     CHECK(pool.run(body, pool));
     CHECK(peal::pool::current() == nullptr);
 }
 
 TEST_CASE("pool: sync_wait starts on the calling thread and goes where schedule() takes it") {
-    peal::pool pool(peal::pool_options(2));
     auto body = [](peal::pool& pool, std::thread::id caller) -> peal::task<bool> {
         bool began_here = std::this_thread::get_id() == caller && peal::pool::current() == nullptr;
         co_await pool.schedule();
@@ -247,16 +252,12 @@ TEST_CASE("pool: sync_wait starts on the calling thread and goes where schedule(
         co_await peal::sleep_for(1ms);  // needs a worker
         co_return began_here && moved && peal::pool::current() == &pool;
     };
+    peal::pool pool(peal::pool_options(2));
     CHECK(peal::sync_wait(body(pool, std::this_thread::get_id())));
     CHECK(pool.counts().accepted == 0);  // it belongs to the caller
 }
 
 TEST_CASE("pool: several pools, and tasks that move between them") {
-    peal::pool_options first(1), second(2), third(1);
-    first.name = "A";
-    second.name = "B";
-    third.name = "C";
-    peal::pool a(first), b(second), c(third);
     auto body = [](peal::pool& a, peal::pool& b, peal::pool& c) -> peal::task<int> {
         int right = 0;
         for (int i = 0; i < 200; ++i) {
@@ -273,9 +274,6 @@ TEST_CASE("pool: several pools, and tasks that move between them") {
         }
         co_return right;
     };
-    CHECK(a.run(body, a, b, c) == 1000);
-    std::vector<peal::join_handle<int>> many;
-    for (int i = 0; i < 20; ++i) many.push_back((i % 2 == 0 ? a : b).spawn(body, a, b, c));
     auto sum_up = [](std::vector<peal::join_handle<int>> handles, peal::pool& home) -> peal::task<int> {
         int sum = 0;
         for (auto& each : handles) {
@@ -284,18 +282,22 @@ TEST_CASE("pool: several pools, and tasks that move between them") {
         }
         co_return sum;
     };
+    peal::pool_options first(1), second(2), third(1);
+    first.name = "A";
+    second.name = "B";
+    third.name = "C";
+    peal::pool a(first), b(second), c(third);
+    CHECK(a.run(body, a, b, c) == 1000);
+    std::vector<peal::join_handle<int>> many;
+    for (int i = 0; i < 20; ++i) many.push_back((i % 2 == 0 ? a : b).spawn(body, a, b, c));
     CHECK(c.run(sum_up, std::move(many), c) == 20'000);
 }
 
 TEST_CASE("pool: a task moved to another pool is canceled there and ends in its own count") {
-    peal::pool a(peal::pool_options(1)), b(peal::pool_options(1));
     auto body = [](peal::pool& b) -> peal::task<> {
         co_await b.schedule();
         co_await peal::sleep_for(1h);
     };
-    auto moved = a.spawn(body, b);
-    std::this_thread::sleep_for(5ms);
-    moved.request_stop();
     auto end = [](peal::join_handle<> handle) -> peal::task<bool> {
         try {
             co_await handle;
@@ -304,6 +306,10 @@ TEST_CASE("pool: a task moved to another pool is canceled there and ends in its 
         }
         co_return false;
     };
+    peal::pool a(peal::pool_options(1)), b(peal::pool_options(1));
+    auto moved = a.spawn(body, b);
+    std::this_thread::sleep_for(5ms);
+    moved.request_stop();
     CHECK(b.run(end, std::move(moved)));
     CHECK(a.shutdown(5s, 5s).drained);
     CHECK(b.shutdown(5s, 5s).drained);
@@ -317,7 +323,7 @@ TEST_CASE("pool: a task moved to another pool is canceled there and ends in its 
 
 TEST_CASE("child: run on a worker", "[.child]") {
     peal::pool pool(peal::pool_options(1));
-    pool.run([](peal::pool& pool) { pool.run([] {}); }, pool);
+    pool.run([](peal::pool& same) { same.run([] {}); }, pool);
 }
 TEST_CASE("child: sync_wait on a worker", "[.child]") {
     peal::pool pool(peal::pool_options(1));
@@ -325,15 +331,15 @@ TEST_CASE("child: sync_wait on a worker", "[.child]") {
 }
 TEST_CASE("child: shutdown by an own worker", "[.child]") {
     peal::pool pool(peal::pool_options(1));
-    pool.run([](peal::pool& pool) { pool.shutdown(0ms, 0ms); }, pool);
+    pool.run([](peal::pool& own) { own.shutdown(0ms, 0ms); }, pool);
 }
 TEST_CASE("child: destroyed by an own worker", "[.child]") {
     auto* pool = new peal::pool(peal::pool_options(1));
-    pool->run([](peal::pool* pool) { delete pool; }, pool);
+    pool->run([](peal::pool* own) { delete own; }, pool);
 }
 TEST_CASE("child: schedule_on a worker that is not there", "[.child]") {
-    peal::pool pool(peal::pool_options(2));
     auto body = [](peal::pool& pool) -> peal::task<> { co_await pool.schedule_on(2); };
+    peal::pool pool(peal::pool_options(2));
     pool.run(body, pool);
 }
 TEST_CASE("child: more workers than a pool may have", "[.child]") { peal::pool pool(peal::pool_options(1025)); }

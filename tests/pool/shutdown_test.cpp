@@ -52,8 +52,6 @@ TEST_CASE("shutdown: tasks that end by themselves are waited for") {
 }
 
 TEST_CASE("shutdown: tasks that would go on are canceled, whatever they wait for") {
-    peal::pool pool(peal::pool_options(2));
-    auto listener = peal::net::tcp_listener::bind("127.0.0.1:0");
     auto accept = [](peal::net::tcp_listener& listener) -> peal::task<> {
         for (;;) static_cast<void>(co_await listener.accept());
     };
@@ -76,6 +74,8 @@ TEST_CASE("shutdown: tasks that would go on are canceled, whatever they wait for
         for (int i = 0; i < 5; ++i) children.spawn(rest, std::chrono::milliseconds(1h));
         co_await peal::sleep_for(1h);
     };
+    peal::pool pool(peal::pool_options(2));
+    auto listener = peal::net::tcp_listener::bind("127.0.0.1:0");
     for (int i = 0; i < 5; ++i) {
         pool.spawn(accept, listener).detach();
         pool.spawn(read, listener.local_address()).detach();
@@ -96,11 +96,11 @@ TEST_CASE("shutdown: tasks that would go on are canceled, whatever they wait for
 }
 
 TEST_CASE("shutdown: what does not stop is named, with the place where it was spawned") {
+    auto spawn_inside = [](peal::pool& pool) { pool.spawn(peal::spawn_options("deaf inside"), stuck).detach(); };
     std::optional<peal::pool> pool(std::in_place, peal::pool_options(1));
     int line = __LINE__ + 1;
     pool->spawn(peal::spawn_options("deaf"), stuck).detach();
     pool->spawn(stuck).detach();
-    auto spawn_inside = [](peal::pool& pool) { pool.spawn(peal::spawn_options("deaf inside"), stuck).detach(); };
     pool->run(spawn_inside, *pool);
     expect_abandoned(3);
     auto report = pool->shutdown(1ms, 20ms);
@@ -125,13 +125,13 @@ TEST_CASE("shutdown: what does not stop is named, with the place where it was sp
 }
 
 TEST_CASE("shutdown: tasks in scopes that do not stop are counted") {
-    peal::pool pool(peal::pool_options(1));
     auto parent = []() -> peal::task<> {
         peal::scope children;
         children.spawn(stuck);
         children.spawn(stuck);
         co_await children.join();
     };
+    peal::pool pool(peal::pool_options(1));
     pool.spawn(peal::spawn_options("parent"), parent).detach();
     std::this_thread::sleep_for(5ms);
     auto report = pool.shutdown(1ms, 20ms);
@@ -144,9 +144,6 @@ TEST_CASE("shutdown: tasks in scopes that do not stop are counted") {
 }
 
 TEST_CASE("shutdown: afterwards nothing is accepted, and that is an error, not a hang") {
-    peal::pool pool(peal::pool_options(1));
-    auto first = pool.shutdown(1s, 1s);
-    CHECK(first.drained);
     auto is_refusal = [](auto action) {
         try {
             action();
@@ -155,6 +152,9 @@ TEST_CASE("shutdown: afterwards nothing is accepted, and that is an error, not a
         }
         return false;
     };
+    peal::pool pool(peal::pool_options(1));
+    auto first = pool.shutdown(1s, 1s);
+    CHECK(first.drained);
     CHECK(is_refusal([&pool] { pool.spawn(rest, 0ms).detach(); }));
     CHECK(is_refusal([&pool] { pool.run(rest, 0ms); }));
     CHECK(adds_up(pool.counts()));
@@ -173,8 +173,6 @@ TEST_CASE("shutdown: two threads at once both get the report") {
 }
 
 TEST_CASE("shutdown: a task that spawns while the pool drains is told") {
-    peal::pool pool(peal::pool_options(1));
-    std::atomic<int> refused{0};
     auto body = [](peal::pool& pool, std::atomic<int>& refused) -> peal::task<> {
         for (;;) {
             co_await peal::sleep_for(100us);
@@ -186,6 +184,8 @@ TEST_CASE("shutdown: a task that spawns while the pool drains is told") {
             }
         }
     };
+    peal::pool pool(peal::pool_options(1));
+    std::atomic<int> refused{0};
     pool.spawn(body, pool, std::ref(refused)).detach();
     std::this_thread::sleep_for(5ms);
     CHECK(pool.shutdown(long_enough, long_enough).drained);
@@ -194,11 +194,11 @@ TEST_CASE("shutdown: a task that spawns while the pool drains is told") {
 }
 
 TEST_CASE("shutdown: request_stop() of the pool cancels what runs") {
-    peal::pool pool(peal::pool_options(2));
-    for (int i = 0; i < 20; ++i) pool.spawn(rest, std::chrono::milliseconds(1h)).detach();
     auto spawn_inside = [](peal::pool& pool) {
         for (int i = 0; i < 20; ++i) pool.spawn(rest, std::chrono::milliseconds(1h)).detach();
     };
+    peal::pool pool(peal::pool_options(2));
+    for (int i = 0; i < 20; ++i) pool.spawn(rest, std::chrono::milliseconds(1h)).detach();
     pool.run(spawn_inside, pool);
     pool.request_stop();
     auto report = pool.shutdown(long_enough, 0s);
@@ -209,6 +209,16 @@ TEST_CASE("shutdown: request_stop() of the pool cancels what runs") {
 // ---- failures that nobody takes --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("shutdown: the handler gets the failures of detached tasks, with the task; awaited ones go to the awaiter") {
+    auto failing = [](const char* text) -> peal::task<> {
+        co_await peal::sleep_for(1ms);
+        throw std::runtime_error(text);
+    };
+    auto await_it = [](peal::join_handle<> handle) -> peal::task<> { co_await handle; };
+    auto in_scope = [](decltype(failing) child) -> peal::task<> {
+        peal::scope children;
+        children.spawn(peal::spawn_options("child"), child, "five");
+        co_await children.join();
+    };
     std::mutex mutex;
     std::vector<std::string> seen;
     peal::pool_options options(2);
@@ -221,20 +231,10 @@ TEST_CASE("shutdown: the handler gets the failures of detached tasks, with the t
         }
     };
     peal::pool pool(options);
-    auto failing = [](const char* text) -> peal::task<> {
-        co_await peal::sleep_for(1ms);
-        throw std::runtime_error(text);
-    };
     pool.spawn(peal::spawn_options("detached"), failing, "one").detach();
     { auto dropped = pool.spawn(peal::spawn_options("dropped"), failing, "two"); }
     CHECK_THROWS_AS(pool.run(failing, "three"), std::runtime_error);
-    auto await_it = [](peal::join_handle<> handle) -> peal::task<> { co_await handle; };
     CHECK_THROWS_AS(pool.run(await_it, pool.spawn(failing, "four")), std::runtime_error);
-    auto in_scope = [](decltype(failing) failing) -> peal::task<> {
-        peal::scope children;
-        children.spawn(peal::spawn_options("child"), failing, "five");
-        co_await children.join();
-    };
     pool.run(in_scope, failing);
     pool.spawn(rest, std::chrono::milliseconds(1h)).detach();  // canceled: no failure
     pool.shutdown(10ms, long_enough);
@@ -246,13 +246,13 @@ TEST_CASE("shutdown: the handler gets the failures of detached tasks, with the t
 }
 
 TEST_CASE("shutdown: a failure reaches the handler, however late the handle is dropped") {
-    std::atomic<int> seen{0};
-    peal::pool_options options(1);
-    options.on_unhandled = [&](std::exception_ptr, const peal::context&) { ++seen; };
     auto failing = []() -> peal::task<> {
         throw std::runtime_error("nobody looked");
         co_return;
     };
+    std::atomic<int> seen{0};
+    peal::pool_options options(1);
+    options.on_unhandled = [&](std::exception_ptr, const peal::context&) { ++seen; };
     peal::pool pool(options);
     auto handle = pool.spawn(failing);
     while (!handle.has_ended()) std::this_thread::sleep_for(1ms);

@@ -63,21 +63,21 @@ TEST_CASE("signal: SIGTERM and SIGINT end what runs, orderly") {
 }
 
 TEST_CASE("signal: without a signal, main ends by itself and its watcher with it") {
-    peal::pool pool(peal::pool_options(2));
     auto before = [](int signal) {
         struct sigaction action {};
         ::sigaction(signal, nullptr, &action);
         return action.sa_handler;
     };
-    auto handler = before(SIGTERM);
-    std::atomic<int> ran{0};
     auto body = [](std::atomic<int>& ran) -> peal::task<> {
         co_await peal::sleep_for(1ms);
         ++ran;
     };
+    peal::pool pool(peal::pool_options(2));
+    auto handler = before(SIGTERM);
+    std::atomic<int> ran{0};
     for (int i = 0; i < 50; ++i) CHECK(run_until_terminated(pool, body, std::ref(ran)) == 0);
     CHECK(ran == 50);
-    CHECK(run_until_terminated(pool, [](std::atomic<int>& ran) { ++ran; }, std::ref(ran)) == 0);  // a plain function
+    CHECK(run_until_terminated(pool, [](std::atomic<int>& counter) { ++counter; }, std::ref(ran)) == 0);  // a plain function
     CHECK(ran == 51);
     CHECK(before(SIGTERM) == handler);
     auto report = pool.shutdown(10s, 10s);
@@ -85,12 +85,10 @@ TEST_CASE("signal: without a signal, main ends by itself and its watcher with it
 }
 
 TEST_CASE("signal: an exception of main passes, with a signal and without") {
-    peal::pool pool(peal::pool_options(1));
     auto throwing = []() -> peal::task<> {
         co_await peal::sleep_for(1ms);
         throw std::runtime_error("main failed");
     };
-    CHECK_THROWS_AS(run_until_terminated(pool, throwing), std::runtime_error);
     auto failing_at_the_end = []() -> peal::task<> {
         send_self(SIGTERM);
         try {
@@ -99,24 +97,26 @@ TEST_CASE("signal: an exception of main passes, with a signal and without") {
         }
         throw std::runtime_error("could not save");
     };
-    CHECK_THROWS_AS(run_until_terminated(pool, failing_at_the_end), std::runtime_error);
     auto canceled_by_itself = []() -> peal::task<> {
         throw std::system_error(std::make_error_code(std::errc::operation_canceled), "no signal");
         co_return;
     };
+    peal::pool pool(peal::pool_options(1));
+    CHECK_THROWS_AS(run_until_terminated(pool, throwing), std::runtime_error);
+    CHECK_THROWS_AS(run_until_terminated(pool, failing_at_the_end), std::runtime_error);
     CHECK_THROWS_AS(run_until_terminated(pool, canceled_by_itself), std::system_error);
 }
 
 TEST_CASE("signal: main is waited for when the whole pool is asked to stop") {
     // What main refers to lies on the caller's stack.
-    peal::pool pool(peal::pool_options(2));
-    std::atomic<bool> ended{false};
     auto body = [](peal::pool& pool, std::atomic<bool>& ended) -> peal::task<> {
         pool.request_stop();
         auto end = peal::clock::now() + 50ms;
         while (peal::clock::now() < end) co_await pool.schedule();  // an orderly end takes its time
         ended = true;
     };
+    peal::pool pool(peal::pool_options(2));
+    std::atomic<bool> ended{false};
     try {
         run_until_terminated(pool, body, pool, std::ref(ended));
     } catch (const std::system_error& failure) {
@@ -126,18 +126,17 @@ TEST_CASE("signal: main is waited for when the whole pool is asked to stop") {
 }
 
 TEST_CASE("signal: one that came before the wait is not lost") {
+    auto wait = [](peal::process::termination_signal& signal) -> peal::task<int> { co_return co_await signal.wait(); };
     peal::pool pool(peal::pool_options(1));
     peal::process::termination_signal signal;
     CHECK_FALSE(signal.arrived());
     send_self(SIGINT);
     for (int i = 0; i < 5000 && !signal.arrived(); ++i) std::this_thread::sleep_for(1ms);
     CHECK(signal.number() == SIGINT);
-    auto wait = [](peal::process::termination_signal& signal) -> peal::task<int> { co_return co_await signal.wait(); };
     CHECK(pool.run(wait, std::ref(signal)) == SIGINT);
 }
 
 TEST_CASE("child: a second signal", "[.child]") {
-    peal::pool pool(peal::pool_options(1));
     auto body = [](peal::pool& pool) -> peal::task<> {
         send_self(SIGTERM);
         pool.spawn([]() -> peal::task<> {
@@ -147,10 +146,10 @@ TEST_CASE("child: a second signal", "[.child]") {
         }).detach();
         co_await stubborn(pool);
     };
+    peal::pool pool(peal::pool_options(1));
     run_until_terminated(pool, body, pool);
 }
 TEST_CASE("child: a second signal of the other kind", "[.child]") {
-    peal::pool pool(peal::pool_options(1));
     auto body = [](peal::pool& pool) -> peal::task<> {
         send_self(SIGINT);
         pool.spawn([]() -> peal::task<> {
@@ -160,6 +159,7 @@ TEST_CASE("child: a second signal of the other kind", "[.child]") {
         }).detach();
         co_await stubborn(pool);
     };
+    peal::pool pool(peal::pool_options(1));
     run_until_terminated(pool, body, pool);
 }
 

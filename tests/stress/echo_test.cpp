@@ -163,6 +163,13 @@ peal::task<> clients_in_turn(peal::net::address server, std::uint64_t seed, fact
 }  // namespace
 
 TEST_CASE("stress: echo with cancels, resets and closes at random") {
+    auto all = [](peal::net::address to, facts& into, support::stopper& by, support::stress_clock& until) -> peal::task<> {
+        peal::scope slots;
+        for (std::uint64_t i = 0; i < 12; ++i) {
+            slots.spawn(clients_in_turn, to, 100 + i, std::ref(into), std::ref(by), std::ref(until));
+        }
+        co_await slots.join();
+    };
     support::stress_seed();
     facts seen;
     peal::pool_options server_options(2);
@@ -183,13 +190,6 @@ TEST_CASE("stress: echo with cancels, resets and closes at random") {
     peal::pool clients(client_options);
     server.spawn(peal::spawn_options("serve"), serve, listener, std::ref(stopper)).detach();
 
-    auto all = [](peal::net::address to, facts& into, support::stopper& by, support::stress_clock& until) -> peal::task<> {
-        peal::scope slots;
-        for (std::uint64_t i = 0; i < 12; ++i) {
-            slots.spawn(clients_in_turn, to, 100 + i, std::ref(into), std::ref(by), std::ref(until));
-        }
-        co_await slots.join();
-    };
     support::stress_clock clock;
     clients.run(all, listener.local_address(), std::ref(seen), std::ref(stopper), std::ref(clock));
 

@@ -121,6 +121,9 @@ TEST_CASE("stress: blocks of frame memory change hands between threads that come
 }
 
 TEST_CASE("stress: tasks made by threads are awaited and dropped by workers") {
+    auto join = [](std::vector<peal::join_handle<>> handles) -> peal::task<> {
+        for (auto& each : handles) co_await each;
+    };
     support::verdict judged;
     std::atomic<long> made{0};
     std::atomic<long> done{0};
@@ -147,9 +150,6 @@ TEST_CASE("stress: tasks made by threads are awaited and dropped by workers") {
     }
     for (auto& each : makers) each.join();
     for (auto& box : boxes) box.push(nullptr);
-    auto join = [](std::vector<peal::join_handle<>> handles) -> peal::task<> {
-        for (auto& each : handles) co_await each;
-    };
     pool.run(join, std::move(workers));
     CHECK(judged.text() == "");
     CHECK(made == done);

@@ -270,7 +270,6 @@ TEST_CASE("context: stop against the end of a joined task: the joiner gets the v
     CHECK(joined.value == joiners.canceled);  // a canceled join left the task to be joined again
     CHECK(joined.canceled == 0);
     check_counts(pool);
-    WARN("value " << joiners.value << ", canceled " << joiners.canceled);
 }
 
 TEST_CASE("context: stop against a timer: the sleep ends once, by the one or the other") {
@@ -280,7 +279,6 @@ TEST_CASE("context: stop against a timer: the sleep ends once, by the one or the
     pool.run(stop_against_timer, pool, std::ref(ends), count);
     CHECK(ends.value + ends.canceled == count);
     check_counts(pool);
-    WARN("value " << ends.value << ", canceled " << ends.canceled);
 }
 
 TEST_CASE("context: stop against the start of a task") {
@@ -289,7 +287,6 @@ TEST_CASE("context: stop against the start of a task") {
     pool.run(stop_against_start, pool, std::ref(ends));
     CHECK(ends.value + ends.canceled == rounds);
     check_counts(pool);
-    WARN("value " << ends.value << ", canceled " << ends.canceled);
 }
 
 TEST_CASE("context: stop against the end of the last child of a joined scope") {
@@ -298,7 +295,6 @@ TEST_CASE("context: stop against the end of the last child of a joined scope") {
     pool.run(stop_against_scope_join, pool, std::ref(ends));
     CHECK(ends.value + ends.canceled == rounds);
     check_counts(pool);
-    WARN("value " << ends.value << ", canceled " << ends.canceled);
 }
 
 TEST_CASE("context: dropping a handle against the end of the task, with a stop after both") {

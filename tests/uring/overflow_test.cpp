@@ -90,6 +90,17 @@ TEST_CASE("uring overflow: a thousand completions at once come through a queue o
 }
 
 TEST_CASE("uring overflow: a thousand operations are canceled at once") {
+    auto count = [](std::vector<peal::join_handle<std::size_t>> handles) -> peal::task<std::size_t> {
+        std::size_t canceled = 0;
+        for (auto& each : handles) {
+            try {
+                static_cast<void>(co_await each);
+            } catch (const std::system_error& failure) {
+                canceled += peal::is_canceled(failure);
+            }
+        }
+        co_return canceled;
+    };
     pairs all = connections();
     peal::pool pool(smallest_ring(2));
     support::verdict judged;
@@ -98,17 +109,6 @@ TEST_CASE("uring overflow: a thousand operations are canceled at once") {
         for (auto& each : all) readers.push_back(pool.spawn(read_one, each.first, std::byte{0}, judged));
         if (round % 2 == 0) std::this_thread::sleep_for(3ms);
         for (auto& each : readers) each.request_stop();
-        auto count = [](std::vector<peal::join_handle<std::size_t>> handles) -> peal::task<std::size_t> {
-            std::size_t canceled = 0;
-            for (auto& each : handles) {
-                try {
-                    static_cast<void>(co_await each);
-                } catch (const std::system_error& failure) {
-                    canceled += peal::is_canceled(failure);
-                }
-            }
-            co_return canceled;
-        };
         REQUIRE(pool.run(count, std::move(readers)) == all.size());
     }
     CHECK(judged.text() == "");
