@@ -57,6 +57,9 @@ class run_queue {
     /// Owner of `into` only, which must be empty. Moves the older half (at least one) of this queue there, and gives one of them
     /// back to run at once. Null if there is nothing to take, or another thief is at it.
     [[nodiscard]] detail::work_item* steal_half(run_queue& into) noexcept {
+        // A thief may still be reading what it claimed of `into`: those slots must not be written. Rare; then nothing is taken.
+        std::uint32_t still_read = into.tail_.load(std::memory_order_relaxed) - steal_of(into.head_.load(std::memory_order_acquire));
+        if (still_read > capacity / 2) return nullptr;  // [Q2] at most capacity / 2 items come
         std::uint64_t head = head_.load(std::memory_order_acquire);  // [Q2]
         std::uint32_t first;
         std::uint32_t count;

@@ -21,6 +21,8 @@ namespace peal::rt {
 
 namespace {
 
+constexpr auto abandon_patience = std::chrono::seconds(1);  // for workers, after their tasks had theirs
+
 /// The schedulers that have not shut down, for those who come late and know only an address.
 struct live_schedulers {
     std::mutex mutex;
@@ -64,7 +66,7 @@ void scheduler::start(const driver_factory& make_driver) {
         if (no_thread) start_failure_ = no_thread;
         if (!start_failure_) return;
     }
-    end_threads(phase::abandon);
+    end_threads(phase::ending);
     std::rethrow_exception(start_failure_);
 }
 
@@ -105,8 +107,12 @@ void scheduler::thread_main(worker& worker, const driver_factory& make_driver) n
         if (settings_.on_worker_start) settings_.on_worker_start(worker.index());
         worker.run();
         if (settings_.on_worker_stop) settings_.on_worker_stop(worker.index());
+        worker.finish();
         worker::leave_thread();
     }
+    std::lock_guard lock(start_mutex_);
+    ++ended_threads_;
+    started_.notify_all();  // under the lock: the last touch of this object
 }
 
 worker* scheduler::this_worker() noexcept {
@@ -242,6 +248,9 @@ end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     accepting_.store(false, std::memory_order_seq_cst);  // [S2]
 
     using clock = std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);  // milliseconds::max() means for ever
+    drain = std::min(drain, longest);
+    stop = std::min(stop, longest);
     bool ended = wait_until_ended(clock::now() + drain);
     report_.drained = ended;
     if (!ended) {
@@ -267,7 +276,22 @@ void scheduler::end_threads(phase how) noexcept {
     for (std::size_t i = 0; i < threads_.size(); ++i) {
         if (workers_[i]->has_driver()) workers_[i]->driver().wake();
     }
-    for (auto& thread : threads_) thread.join();
+    if (how == phase::abandon) {
+        // A worker that does not come back from user code is left behind, with everything that it may touch.
+        std::unique_lock lock(start_mutex_);
+        started_.wait_for(lock, abandon_patience, [this] { return ended_threads_ == threads_.size(); });
+        bool all = ended_threads_ == threads_.size();
+        lock.unlock();
+        for (auto& thread : threads_) {
+            if (all) {
+                thread.join();
+            } else {
+                thread.detach();
+            }
+        }
+    } else {
+        for (auto& thread : threads_) thread.join();
+    }
     threads_.clear();
     {
         live_schedulers& live = the_live_schedulers();
@@ -276,6 +300,7 @@ void scheduler::end_threads(phase how) noexcept {
     }
     while (visitors_.load(std::memory_order_acquire) != 0) {  // [S3]
     }
+    if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     for (auto& worker : workers_) worker->drop_driver();
 }
 

@@ -142,7 +142,8 @@ class scheduler {
     std::atomic<std::uint64_t> outside_accepted_{0};
     std::atomic<std::uint64_t> outside_ended_[4] = {};
 
-    std::mutex start_mutex_;           // guards the two below, while starting
+    std::mutex start_mutex_;           // guards the three below, while starting and while ending
+    std::size_t ended_threads_ = 0;
     std::condition_variable started_;
     unsigned start_answers_ = 0;
     std::exception_ptr start_failure_;

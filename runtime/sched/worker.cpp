@@ -41,6 +41,7 @@ void worker::run() noexcept {
     last_poll_ = driver_->now();
     while (!scheduler_.must_end_now()) {
         if (detail::work_item* item = next()) {
+            end_search();
             execute(*item);
             continue;
         }
@@ -49,6 +50,7 @@ void worker::run() noexcept {
         timers_.advance(driver_->now());
         take_inbox();
         if (detail::work_item* item = next()) {
+            end_search();
             execute(*item);
             continue;
         }
@@ -60,8 +62,7 @@ void worker::run() noexcept {
         if (scheduler_.may_end() && nothing_pending()) break;
         park();
     }
-    if (searching_) scheduler_.idle().stop_search();
-    driver_->poll(ready_);  // files that were closed in the last round
+    end_search();
 }
 
 void worker::execute(detail::work_item& item) noexcept {
@@ -132,7 +133,9 @@ bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
     scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
     if (taken.empty()) return false;
+    bool several = taken.size() > 1;
     while (!taken.empty()) push(taken.pop_front());
+    if (several) scheduler_.wake_one();  // a worker that looked while they were in no queue may have gone to sleep
     return true;
 }
 
@@ -143,11 +146,16 @@ detail::work_item* worker::find_elsewhere() noexcept {
         if (!searching_) searching_ = scheduler_.idle().try_start_search();
         if (searching_) item = steal();
     }
-    if (item != nullptr && searching_) {
-        searching_ = false;
-        if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
-    }
+    if (item != nullptr) end_search();
     return item;
+}
+
+void worker::end_search() noexcept {
+    // Nobody wakes a sleeper while somebody searches: a worker that has found work, wherever it came from, must not count as a
+    // searcher while it runs that, and passes the errand on.
+    if (!searching_) return;
+    searching_ = false;
+    if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
 }
 
 detail::work_item* worker::steal() noexcept {
@@ -232,11 +240,6 @@ void worker::park() noexcept {
     timers_.advance(last_poll_);
     take_ready();
     take_inbox();
-    if (searching_ && (queue_.size() != 0 || !pinned_.empty())) {
-        // Woken to search, but there is work here already: pass the errand on.
-        searching_ = false;
-        if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
-    }
 }
 
 // ---- waiting inside a destructor --------------------------------------------------------------------------------------------
@@ -254,6 +257,10 @@ void worker::collect(detail::work_list& ready) noexcept {
     ready.append(ready_);
     take_inbox();
     ready.append(pinned_);
+    take_queued(ready);
+}
+
+void worker::take_queued(detail::work_list& ready) noexcept {
     while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
     if (detail::work_item* item = lifo_.exchange(nullptr, std::memory_order_acq_rel)) ready.push_back(*item);  // [F1]
 }
@@ -284,30 +291,44 @@ void worker::run_only(detail::task_list& list) noexcept {
 
     time_point last_progress = driver_->now();
     while (list.size() != 0) {
+        driver_->poll(ready_);
+        timers_.advance(driver_->now());
+        take_inbox();
         detail::work_list found;
-        collect(found);
+        found.append(ready_);
+        found.append(held_);
+        take_queued(found);
         scheduler_.injected().pop(found, scheduler_.injected().size());
         if (found.empty() && scheduler_.size() > 1) {
             if (detail::work_item* item = steal()) found.push_back(*item);
         }
+        // Everything is sorted before anything runs: what runs may wait in a destructor of its own, and looks for its tasks in the
+        // queues and in held_. Pinned items stay where they are, except one that may run now.
         bool impatient = driver_->now() - last_progress > nested_patience;
         detail::work_list others;
-        bool progress = false;
         while (!found.empty()) {
             detail::work_item& item = found.pop_front();
-            if (impatient || belongs_to(item, list)) {
-                progress = true;
-                execute(item);
+            (impatient || belongs_to(item, list) ? held_ : others).push_back(item);
+        }
+        detail::work_item* chosen = held_.empty() ? nullptr : &held_.pop_front();
+        detail::work_list pinned_left;
+        while (!pinned_.empty()) {
+            detail::work_item& item = pinned_.pop_front();
+            if (chosen == nullptr && (impatient || belongs_to(item, list))) {
+                chosen = &item;
             } else {
-                others.push_back(item);
+                pinned_left.push_back(item);
             }
         }
+        pinned_.append(pinned_left);
         bool has_others = !others.empty();
         if (has_others) {
             scheduler_.injected().push_all(others);
             scheduler_.wake_one();
         }
-        if (progress) {
+        if (chosen != nullptr) {
+            end_search();
+            execute(*chosen);
             last_progress = driver_->now();
             continue;
         }
@@ -319,6 +340,7 @@ void worker::run_only(detail::task_list& list) noexcept {
         time_point look_again = driver_->now() + (has_others ? std::chrono::milliseconds(1) : std::chrono::milliseconds(20));
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
+    while (!held_.empty()) push(held_.pop_front());  // of an outer wait, if it was impatient
     if (!list.forget(ended)) {
         while (!ended.told.load(std::memory_order_acquire)) {  // [N1] the last child is between telling and letting go
         }

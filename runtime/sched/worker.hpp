@@ -51,6 +51,8 @@ class worker {
 
     /// The loop: until the scheduler ends.
     void run() noexcept;
+    /// Hands over what was submitted last: files that were closed.
+    void finish() noexcept { driver_->poll(ready_); }
 
     void push_rescheduled(detail::work_item& item) noexcept;
     void push_spawned(detail::work_item& item) noexcept;
@@ -92,10 +94,11 @@ class worker {
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
+    void end_search() noexcept;
+    void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool nothing_pending() const noexcept;
     void park() noexcept;
-    void wait(time_point no_later_than) noexcept;
 
     rt::scheduler& scheduler_;
     const unsigned index_;
@@ -109,6 +112,7 @@ class worker {
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
     detail::work_list pinned_;              // what came through the inbox
+    detail::work_list held_;                // run_only(): may run here, waits for its turn
     bool pinned_turn_ = false;
     unsigned lifo_streak_ = 0;
     bool searching_ = false;

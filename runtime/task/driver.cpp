@@ -14,6 +14,15 @@
 
 namespace peal::rt {
 
+namespace {
+
+bool is_receiving(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == receive || kind == receive_many || kind == read || kind == read_many;
+}
+
+}  // namespace
+
 int driver::shutdown_writing(int) noexcept {
     errno = EOPNOTSUPP;
     return -1;
@@ -54,6 +63,9 @@ void driver::completed(detail::operation& operation, std::int32_t outcome, detai
             return;
         }
         operation.outcome = -ECANCELED;
+    }
+    if (operation.outcome == -ECANCELED && operation.transferred != 0 && is_receiving(operation.kind)) {
+        operation.outcome = 0;  // what earlier rounds received is the result
     }
     operation.finished = true;
     if (operation.outstanding == 0) finish(operation, ready);

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
 
 #include "descriptors.hpp"
@@ -43,12 +44,14 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
     PEAL_ASSERT(driver != nullptr,
                 "an I/O operation was awaited on a thread that is no worker: co_await pool.schedule() before it, or start with "
                 "pool.run()");
+    PEAL_ASSERT(home == nullptr, "an I/O operation was awaited twice: call read(), write() ... anew for each");
     handle = awaiting;
     owner = &task;
     home = driver;
     if (!task.arm(*this)) {
         outcome = -ECANCELED;
-        return false;
+        enqueue(*current_scheduler(), *this);  // by the queue: a loop that takes no notice of the stop lets others run, too
+        return true;
     }
     rt::begin_use(fd);
     driver->submit(*this);

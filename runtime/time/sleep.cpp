@@ -20,7 +20,10 @@ bool sleep_operation::start(std::coroutine_handle<> awaiting, context& task) noe
     PEAL_ASSERT(home != nullptr, "sleep_for() was awaited on a thread that is no worker: co_await pool.schedule() before it");
     clock::time_point now = rt::this_driver()->now();
     clock::time_point until = absolute_ ? until_ : now + length_;
-    return suspend(awaiting, task, [&] { return home->arm(*this, until, now); });
+    bool suspended = suspend(awaiting, task, [&] { return home->arm(*this, until, now); });
+    if (suspended || !was_canceled()) return suspended;
+    enqueue(*current_scheduler(), *this);  // by the queue: a loop that takes no notice of the stop lets others run, too
+    return true;
 }
 
 void sleep_operation::deadline_passed(timer& self) noexcept { static_cast<sleep_operation&>(self).happened(); }

@@ -119,7 +119,13 @@ ring::ring(unsigned entries) {
     }
 }
 
-ring::~ring() { ::io_uring_queue_exit(&ring_); }
+ring::~ring() {
+    // The registered index belongs to the thread that made the ring and went with it. liburing would unregister the same index of
+    // the calling thread, which may be another ring's.
+    ring_.int_flags &= static_cast<__u8>(~1u);  // INT_FLAG_REG_RING
+    ring_.enter_ring_fd = ring_.ring_fd;
+    ::io_uring_queue_exit(&ring_);
+}
 
 void ring::probe() {
     io_uring_probe* found = ::io_uring_get_probe_ring(&ring_);

@@ -110,6 +110,12 @@ peal::task<> reads_exactly(peal::simulation& sim) {
     CHECK(count == 0);
 }
 
+peal::task<> writes_pieces(tcp_stream& stream, std::span<peal::io::const_buffer> pieces, std::size_t expected) {
+    std::size_t written = co_await stream.write_all(pieces);
+    CHECK(written == expected);
+    stream.shutdown_write();
+}
+
 peal::task<> vectored(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
     std::vector<std::byte> bytes = pattern(100'000);
@@ -118,11 +124,6 @@ peal::task<> vectored(peal::simulation& sim) {
     for (std::size_t at = 0, size = 0; at < all.size(); at += size, size = (size + 1) * 2 % 3001) {
         pieces.push_back(all.subspan(at, std::min(size, all.size() - at)));  // some are empty
     }
-    auto writes_pieces = [](tcp_stream& stream, std::span<peal::io::const_buffer> pieces, std::size_t expected) -> peal::task<> {
-        std::size_t written = co_await stream.write_all(pieces);
-        CHECK(written == expected);
-        stream.shutdown_write();
-    };
     peal::scope tasks;
     tasks.spawn(writes_pieces, ends.first, std::span(pieces), bytes.size());
 

@@ -37,6 +37,7 @@ class leaf_operation : public work_item, public cancelable {
     /// Body of await_suspend. `try_register` returns false if the event has happened already; then nothing was registered.
     template <class Register>
     bool suspend(std::coroutine_handle<> awaiting, context& task, Register try_register) noexcept {
+        PEAL_ASSERT(owner == nullptr, "sleep_for() or another wait was awaited twice: make it anew for each");
         handle = awaiting;
         owner = &task;
         starting_.lock();

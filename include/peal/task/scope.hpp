@@ -15,7 +15,7 @@ namespace peal {
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
 /// Cancellation: a canceled join() asks the children to stop and still waits for them, then reports operation_canceled.
-/// Lifetime:     must end before the pool does. What the children refer to must be declared before the scope.
+/// Lifetime:     must end before the pool does, and before the task that made it. What the children refer to must be declared before the scope.
 /// Allocates:    nothing itself; a child that has ended leaves nothing behind.
 class PEAL_EXPORT scope {
   public:
