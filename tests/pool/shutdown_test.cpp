@@ -32,7 +32,10 @@ peal::task<> rest(std::chrono::milliseconds time) { co_await peal::sleep_for(tim
 peal::task<> stuck() { co_await support::never(); }
 
 /// Each abandoned task leaves a context and the frame of its coroutine.
-void expect_abandoned(int tasks) { support::expected_frames += 2 * tasks; }
+void expect_abandoned(int tasks) {
+    support::expected_frames += 2 * tasks;
+    support::expected_descriptors += 2;  // of the pool's one worker
+}
 
 bool adds_up(const peal::pool_counts& counts) {
     return counts.live == 0 && counts.accepted == counts.completed + counts.failed + counts.canceled;

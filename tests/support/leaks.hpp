@@ -21,5 +21,7 @@ inline std::size_t open_descriptors() {
 
 /// Frames that a test abandoned on purpose (a pool whose tasks do not stop): it adds them here.
 inline std::int64_t expected_frames = 0;
+/// Descriptors of such pools: a ring and an event descriptor per worker, which the kernel and late stoppers may still use.
+inline std::size_t expected_descriptors = 0;
 
 }  // namespace support
