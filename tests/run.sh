@@ -76,7 +76,6 @@ set -- "-Dbuildtype=$buildtype" "-Db_sanitize=$sanitize" -Dwerror=true
 if [ "$sanitize" = none ]; then
     set -- "$@" -Db_lundef=true -Dbench=auto
 else
-    # clang leaves its runtime undefined in shared libraries; a benchmark under a sanitizer only costs time
     # clang leaves its runtime undefined in shared libraries; benchmarks say nothing under a sanitizer
     set -- "$@" -Db_lundef=false -Dbench=disabled
 fi
