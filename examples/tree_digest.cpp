@@ -3,9 +3,10 @@
 // Shows: files on the rings, CPU work on the workers, a bound on what runs at a time, an orderly end.
 // Run:   tree_digest /usr/share > digests         Expect: `sha256sum -c --quiet digests` has nothing to say.
 //
-// The tree is walked by a blocking thread (fs::directory_walk); a fixed number of digesters, each with one file and one buffer, take
-// files from it (digest/file_list.hpp), read and hash them (digest/digester.hpp); the main task writes what they found. Nothing here
-// waits for anything without a co_await, and everything is bounded: open files, buffers, files listed, lines not written.
+// The tree is walked by a blocking thread (fs::directory_walk); a fixed number of digesters, each with one file
+// and one buffer, take files from it (digest/file_list.hpp), read and hash them (digest/digester.hpp); the main
+// task writes what they found. Nothing here waits for anything without a co_await, and everything is bounded: open
+// files, buffers, files listed, lines not written.
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ using namespace examples;
 
 namespace {
 
-/// A quarter of what the system allows, at most: rings, folders on the way down, and what the program was started with need some, too.
+/// A quarter of what the system allows, at most: rings, folders on the way down, and what the program was started
+/// with need some, too.
 unsigned bound_of_open_files(unsigned wanted) noexcept {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;

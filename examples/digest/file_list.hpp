@@ -3,8 +3,8 @@
 
 // file_list: the files below a folder, handed out one by one to any number of tasks.
 //
-// The walk gives batches; one batch for one task would put a folder of big files on one core. So whoever finds the list empty
-// fetches a batch, and the others take from it, too. Bound: a batch per task that fetches.
+// The walk gives batches; one batch for one task would put a folder of big files on one core. So whoever finds the
+// list empty fetches a batch, and the others take from it, too. Bound: a batch per task that fetches.
 
 #include <deque>
 #include <mutex>

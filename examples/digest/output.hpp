@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// output: one of the program's standard streams, written on the rings: a reader that is slow, or has stopped, blocks no worker.
+// output: one of the program's standard streams, written on the rings: a reader that is slow, or has stopped,
+// blocks no worker.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -22,7 +23,8 @@ class output {
         if (!stream_.is_open()) throw std::system_error(errno, std::system_category(), name_);
     }
 
-    /// Writes everything. One task at a time, or the lines of two may mix. Errors: system_error with the stream's name.
+    /// Writes everything. One task at a time, or the lines of two may mix. Errors: system_error with the stream's
+    /// name.
     peal::task<void> write(std::string_view text) {
         if (text.empty()) co_return;
         peal::result<std::size_t> written = co_await peal::as_result(stream_.append(peal::io::bytes_of(text)));
@@ -40,8 +42,9 @@ class output {
     peal::fs::file stream_;
 };
 
-/// A program may be started without some of its standard streams. What is opened next would take the free number, and text for the
-/// stream would go there: fill the gap first. For standard output the gap is read-only, so writing to it is an error.
+/// A program may be started without some of its standard streams. What is opened next would take the free number,
+/// and text for the stream would go there: fill the gap first. For standard output the gap is read-only, so
+/// writing to it is an error.
 inline void fill_standard_streams() noexcept {
     for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
         if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest free number

@@ -20,7 +20,8 @@ namespace examples {
 /// To the first column, and clears the line: before anything else is written to that terminal.
 inline constexpr std::string_view clear_line = "\r\033[K";
 
-/// There is somebody to look at it, and the digests do not go to a terminal, too, which is the same one most of the time.
+/// There is somebody to look at it, and the digests do not go to a terminal, too, which is the same one most of
+/// the time.
 inline bool progress_is_wanted() noexcept { return ::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 0; }
 
 /// Until it is asked to stop.

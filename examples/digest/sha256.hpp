@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// SHA-256 by libcrypto. The algorithm is looked up once for the program, a context is made once per digester and reused: for a small
-// file either would cost as much as its hash. Nothing of peal is shown here.
+// SHA-256 by libcrypto. The algorithm is looked up once for the program, a context is made once per digester and
+// reused: for a small file either would cost as much as its hash. Nothing of peal is shown here.
 
 #include <openssl/evp.h>
 
