@@ -3,10 +3,10 @@
 // Shows: files on the rings, CPU work on the workers, a bound on what runs at a time, an orderly end.
 // Run:   tree_digest /usr/share > digests         Expect: `sha256sum -c --quiet digests` has nothing to say.
 //
-// The tree is walked by a blocking thread (fs::directory_walk); a fixed number of digesters, each with one file
-// and one buffer, take files from it (digest/file_list.hpp), read and hash them (digest/digester.hpp); the main
-// task writes what they found. Nothing here waits for anything without a co_await, and everything is bounded: open
-// files, buffers, files listed, lines not written.
+// The tree is walked by a blocking thread (fs::directory_walk); a fixed number of digesters, each with one
+// file and one buffer, take files from it (digest/file_list.hpp), read and hash them (digest/digester.hpp);
+// the main task writes what they found. Nothing here waits for anything without a co_await, and everything is
+// bounded: open files, buffers, files listed, lines not written.
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -30,8 +30,8 @@ using namespace examples;
 
 namespace {
 
-/// A quarter of what the system allows, at most: rings, folders on the way down, and what the program was started
-/// with need some, too.
+/// A quarter of what the system allows, at most: rings, folders on the way down, and what the program was
+/// started with need some, too.
 unsigned bound_of_open_files(unsigned wanted) noexcept {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
@@ -54,13 +54,15 @@ peal::task<void> digest_tree(const digest_options& options, bool with_progress, 
     std::deque<digester> crew;
     peal::scope tasks;  // on every way out of here it stops and joins them, before what they use is gone
 
-    co_await files.fetch();  // one batch may be all: it must be there when the crew begins, or most of it would find nothing to do
+    co_await files
+        .fetch();  // one batch may be all: without it here, most of the crew would find nothing to do
     std::deque<shift> shifts;
     for (unsigned i = bound_of_open_files(options.open_files); i != 0; --i) {
         digester& each = crew.emplace_back(algorithm, files, done);
         shifts.emplace_back(each, tasks.spawn(&digester::work, &each));
     }
-    if (with_progress) tasks.spawn(peal::spawn_options("progress"), show_progress, std::cref(done), std::ref(messages));
+    if (with_progress)
+        tasks.spawn(peal::spawn_options("progress"), show_progress, std::cref(done), std::ref(messages));
 
     while (!shifts.empty()) {
         shift next = std::move(shifts.front());
@@ -88,7 +90,8 @@ int run(const digest_options& options, bool with_progress) {
     std::string failure;
     try {
         peal::pool pool(peal::pool_options(options.workers));
-        signal = peal::process::run_until_terminated(pool, digest_tree, std::cref(options), with_progress, std::ref(all_read));
+        signal = peal::process::run_until_terminated(pool, digest_tree, std::cref(options), with_progress,
+                                                     std::ref(all_read));
     } catch (const std::exception& thrown) {
         failure = thrown.what();
     }
@@ -98,7 +101,8 @@ int run(const digest_options& options, bool with_progress) {
         return 128 + signal;
     }
     // Some file systems tell only now that there was no room.
-    if (failure.empty() && ::close(STDOUT_FILENO) != 0) failure = std::string("standard output: ") + std::strerror(errno);
+    if (failure.empty() && ::close(STDOUT_FILENO) != 0)
+        failure = std::string("standard output: ") + std::strerror(errno);
     if (!failure.empty()) {
         say(failure);
         return 1;

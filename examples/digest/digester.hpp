@@ -3,8 +3,9 @@
 
 // digester: reads one file at a time and collects lines for sha256sum, and messages about what went wrong.
 //
-// A digester works in shifts: work() ends when there is enough to write, the one who awaits it takes the lines and
-// starts the next shift. So the lines need no lock, and a slow reader of the output stops the reading of files.
+// A digester works in shifts: work() ends when there is enough to write, the one who awaits it takes the
+// lines and starts the next shift. So the lines need no lock, and a slow reader of the output stops the
+// reading of files.
 
 #include <atomic>
 #include <chrono>
@@ -64,8 +65,8 @@ class digester {
         std::uint64_t offset = 0;
         std::size_t count = 0;
         do {
-            // Fills the buffer or sees the end of the file. A single read that gave less would not tell: it might
-            // have met a bad block, and the digest of half a file would look like any other.
+            // Fills the buffer or sees the end of the file. A single read that gave less would not tell: it
+            // might have met a bad block, and the digest of half a file would look like any other.
             peal::result<std::size_t> got = co_await peal::as_result(source.read_exactly_at(offset, buffer_));
             if (!got) {
                 complain(path, got.error().code());
@@ -80,8 +81,8 @@ class digester {
         done_.files.fetch_add(1, std::memory_order_relaxed);
     }
 
-    /// Waits about a second for a descriptor when there is none: others give some back. Where that was in vain,
-    /// the next files do not wait again, so a lasting shortage ends in messages and not in hours.
+    /// Waits about a second for a descriptor when there is none: others give some back. Where that was in
+    /// vain, the next files do not wait again, so a lasting shortage ends in messages and not in hours.
     peal::task<peal::result<peal::fs::file>> open(const std::string& path) {
         for (std::chrono::milliseconds pause(1);; pause *= 2) {
             peal::result<peal::fs::file> opened = co_await peal::as_result(peal::fs::file::open(path));
@@ -97,7 +98,7 @@ class digester {
     }
 
     void complain(const std::string& path, std::error_code why) {
-        if (why == std::errc::operation_canceled) throw std::system_error(why, path);  // asked to stop: the file is not at fault
+        if (why == std::errc::operation_canceled) throw std::system_error(why, path);  // asked to stop
         append_message(messages, path, why.message());
     }
 

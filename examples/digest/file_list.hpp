@@ -3,8 +3,9 @@
 
 // file_list: the files below a folder, handed out one by one to any number of tasks.
 //
-// The walk gives batches; one batch for one task would put a folder of big files on one core. So whoever finds the
-// list empty fetches a batch, and the others take from it, too. Bound: a batch per task that fetches.
+// The walk gives batches; one batch for one task would put a folder of big files on one core. So whoever
+// finds the list empty fetches a batch, and the others take from it, too. Bound: a batch per task that
+// fetches.
 
 #include <deque>
 #include <mutex>
@@ -49,7 +50,8 @@ class file_list {
     void add(std::vector<peal::fs::entry>& batch) {
         std::lock_guard guard(mutex_);
         for (peal::fs::entry& each : batch) {
-            if (each.type == peal::fs::file_type::regular || each.error_number != 0) found_.push_back(std::move(each));
+            if (each.type == peal::fs::file_type::regular || each.error_number != 0)
+                found_.push_back(std::move(each));
         }
     }
 

@@ -27,7 +27,7 @@ class digest_options {
         for (int i = 1; i < argc; ++i) {
             std::string_view argument = argv[i];
             if (options_ended || argument.substr(0, 1) != "-") {
-                if (has_root) usage_error(program, "one DIR, please; '" + std::string(argument) + "' is the second", usage);
+                if (has_root) usage_error(program, "'" + std::string(argument) + "' is a second DIR", usage);
                 root = argument;
                 has_root = true;
             } else if (argument == "--") {
@@ -35,7 +35,7 @@ class digest_options {
             } else if (argument == "--help") {
                 help();
             } else if (argument == "--workers") {
-                workers = number(argument, argv[++i], 0, 1024);
+                workers = number(argument, argv[++i], 0, 1024);  // argv ends with a null
             } else if (argument == "--open-files") {
                 open_files = number(argument, argv[++i], 1, 4096);
             } else {
@@ -48,21 +48,24 @@ class digest_options {
     }
 
   private:
-    static unsigned number(std::string_view option, const char* value, unsigned long least, unsigned long most) {
-        if (value == nullptr) usage_error(program, std::string(option) + " needs a value", usage);  // argv ends with a null
+    static unsigned number(std::string_view option, const char* value, unsigned long least,
+                           unsigned long most) {
+        if (value == nullptr) usage_error(program, std::string(option) + " needs a value", usage);
         return static_cast<unsigned>(server_options::number(program, option, value, least, most, usage));
     }
 
     [[noreturn]] static void help() {
-        std::printf("usage: %s %s\n\n"
-                    "Prints the SHA-256 of every regular file in and below DIR, as they get ready, in the form of sha256sum:\n"
-                    "    tree_digest /usr > digests && sha256sum -c --quiet digests\n"
-                    "Symbolic links, sockets, pipes and devices are left out.\n\n"
-                    "    --workers N     threads (default 0: as many as CPUs)\n"
-                    "    --open-files N  at most N files open at a time, 1 to 4096 (default 64; never more than a quarter of ulimit -n)\n\n"
-                    "Status: 0; 1 if a file or folder could not be read, or the output not written; 2 for wrong arguments;\n"
-                    "128 + number of the signal that stopped it.\n",
-                    program.data(), usage.data());
+        std::printf(
+            "usage: %s %s\n\n"
+            "Prints the SHA-256 of every regular file in and below DIR, in the form of sha256sum and in no order:\n"
+            "    tree_digest /usr > digests && sha256sum -c --quiet digests\n"
+            "Symbolic links, sockets, pipes and devices are left out.\n\n"
+            "    --workers N     threads (default 0: as many as CPUs)\n"
+            "    --open-files N  at most N files open at a time, 1 to 4096 (default 64),\n"
+            "                    and never more than a quarter of ulimit -n\n\n"
+            "Status: 0; 1 if a file or folder could not be read, or the output not written;\n"
+            "2 for wrong arguments; 128 + number of the signal that stopped it.\n",
+            program.data(), usage.data());
         std::exit(std::fflush(stdout) == 0 ? 0 : 1);
     }
 };

@@ -23,11 +23,12 @@ class output {
         if (!stream_.is_open()) throw std::system_error(errno, std::system_category(), name_);
     }
 
-    /// Writes everything. One task at a time, or the lines of two may mix. Errors: system_error with the stream's
-    /// name.
+    /// Writes everything. One task at a time, or the lines of two may mix. Errors: system_error with the
+    /// stream's name.
     peal::task<void> write(std::string_view text) {
         if (text.empty()) co_return;
-        peal::result<std::size_t> written = co_await peal::as_result(stream_.append(peal::io::bytes_of(text)));
+        peal::result<std::size_t> written =
+            co_await peal::as_result(stream_.append(peal::io::bytes_of(text)));
         if (!written) throw std::system_error(written.error().code(), name_);
     }
 
@@ -42,12 +43,13 @@ class output {
     peal::fs::file stream_;
 };
 
-/// A program may be started without some of its standard streams. What is opened next would take the free number,
-/// and text for the stream would go there: fill the gap first. For standard output the gap is read-only, so
-/// writing to it is an error.
+/// A program may be started without some of its standard streams. What is opened next would take the free
+/// number, and text for the stream would go there: fill the gap first. For standard output the gap is
+/// read-only, so writing to it is an error.
 inline void fill_standard_streams() noexcept {
     for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-        if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest free number
+        // open() takes the lowest free number, which is this one.
+        if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// SHA-256 by libcrypto. The algorithm is looked up once for the program, a context is made once per digester and
-// reused: for a small file either would cost as much as its hash. Nothing of peal is shown here.
+// SHA-256 by libcrypto. The algorithm is looked up once for the program, a context is made once per digester
+// and reused: for a small file either would cost as much as its hash. Nothing of peal is shown here.
 
 #include <openssl/evp.h>
 
@@ -36,7 +36,9 @@ class sha256 {
         if (!context_) throw std::bad_alloc();
     }
     void begin() { expect(EVP_DigestInit_ex2(context_.get(), algorithm_.get(), nullptr)); }
-    void add(std::span<const std::byte> bytes) { expect(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
+    void add(std::span<const std::byte> bytes) {
+        expect(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+    }
 
     /// The digest in hexadecimal.
     std::string end() {

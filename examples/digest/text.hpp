@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// File names as text: in the lines that sha256sum reads, and in messages. Names are bytes, everything but '/' and
-// zero may be in them. Nothing of peal is shown here.
+// File names as text: in the lines that sha256sum reads, and in messages. Names are bytes, everything but '/'
+// and zero may be in them. Nothing of peal is shown here.
 
 #include <string>
 #include <string_view>
 
 namespace examples {
 
-/// The line that `sha256sum -c` accepts. A name with a newline, a carriage return or a backslash has these written
-/// as \n, \r and \\, and a backslash before the digest says so.
+/// The line that `sha256sum -c` accepts. A name with a newline, a carriage return or a backslash has these
+/// written as \n, \r and \\, and a backslash before the digest says so.
 inline void append_digest_line(std::string& lines, std::string_view digest, std::string_view path) {
     bool escaped = path.find_first_of("\n\r\\") != std::string_view::npos;
     if (escaped) lines += '\\';
@@ -21,10 +21,17 @@ inline void append_digest_line(std::string& lines, std::string_view digest, std:
     } else {
         for (char c : path) {
             switch (c) {
-                case '\n': lines += "\\n"; break;
-                case '\r': lines += "\\r"; break;
-                case '\\': lines += "\\\\"; break;
-                default: lines += c;
+                case '\n':
+                    lines += "\\n";
+                    break;
+                case '\r':
+                    lines += "\\r";
+                    break;
+                case '\\':
+                    lines += "\\\\";
+                    break;
+                default:
+                    lines += c;
             }
         }
     }

@@ -13,7 +13,9 @@ import threading
 import time
 import unittest
 
-from tree_support import HANG_SECONDS, PROGRAM, TreeCase, expected_digests, open_files_below, parse, run, write
+from tree_support import HANG_SECONDS, PROGRAM, TreeCase, expected_digests, open_files_below, parse, run, start, write
+
+NO_SPACE = b"tree_digest: standard output: No space left on device\n"
 
 
 class Output(TreeCase):
@@ -21,7 +23,7 @@ class Output(TreeCase):
         write(self.below(b"a"), b"alpha")
         with open("/dev/full", "wb") as full:
             result = run(self.root, stdout=full)
-            self.assertEqual((result.returncode, result.stderr), (1, b"tree_digest: standard output: No space left on device\n"))
+            self.assertEqual((result.returncode, result.stderr), (1, NO_SPACE))
             result = run("--help", stdout=full)
             self.assertEqual(result.returncode, 1)
 
@@ -30,7 +32,7 @@ class Output(TreeCase):
         self.sparse(b"endless", 1 << 40)
         with open("/dev/full", "wb") as full:
             result = run("--open-files", "2", self.root, stdout=full)
-        self.assertEqual((result.returncode, result.stderr), (1, b"tree_digest: standard output: No space left on device\n"))
+        self.assertEqual((result.returncode, result.stderr), (1, NO_SPACE))
 
     def test_closed_standard_output(self):
         write(self.below(b"a"), b"alpha")
@@ -57,7 +59,7 @@ class Output(TreeCase):
 
     def test_slow_reader(self):
         self.many_long_names(2000)
-        program = subprocess.Popen([PROGRAM, "--open-files", "3", self.root], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        program = start("--open-files", "3", self.root)
         self.wait_for_full_pipe(program)
         output, messages = program.communicate(timeout=HANG_SECONDS)
         self.assertEqual((program.returncode, messages), (0, b""))
@@ -83,14 +85,14 @@ class Signals(TreeCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             for workers in ("1", "2"):
                 with self.subTest(signal=number, workers=workers):
-                    program = subprocess.Popen([PROGRAM, "--workers", workers, self.root], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    program = start("--workers", workers, self.root)
                     while open_files_below(program.pid, self.root) == 0 and program.poll() is None:
                         time.sleep(0.01)
                     self.assertEqual(self.stop(program, number), b"")
 
     def test_while_nobody_reads_the_output(self):
         self.many_long_names(2000)
-        program = subprocess.Popen([PROGRAM, "--open-files", "2", self.root], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        program = start("--open-files", "2", self.root)
         self.wait_for_full_pipe(program)
         self.stop(program, signal.SIGTERM)
 

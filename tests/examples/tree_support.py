@@ -79,14 +79,19 @@ def open_files_below(pid, root):
     try:
         for number in os.listdir(folder):
             try:
-                path = os.readlink(os.path.join(folder, number))
-                if path.startswith(os.fsdecode(root) + "/") and stat.S_ISREG(os.stat(os.path.join(folder, number)).st_mode):
+                descriptor = os.path.join(folder, number)
+                below = os.readlink(descriptor).startswith(os.fsdecode(root) + "/")
+                if below and stat.S_ISREG(os.stat(descriptor).st_mode):
                     count += 1
             except OSError:
                 pass  # closed meanwhile
     except OSError:
         pass  # ended meanwhile
     return count
+
+
+def start(*arguments):
+    return subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 class TreeCase(unittest.TestCase):
@@ -109,10 +114,12 @@ class TreeCase(unittest.TestCase):
         for i in range(count):
             write(self.below(b"%0200d" % i), content_of(i, i % 50))
 
-    def assert_right(self, result, expected=None, root=None):
+    def assert_right(self, result, expected=None):
         self.assertEqual(result.stderr, b"")
         self.assertEqual(result.returncode, 0)
-        self.assertEqual(parse(result.stdout), expected_digests(root or self.root) if expected is None else expected)
+        if expected is None:
+            expected = expected_digests(self.root)
+        self.assertEqual(parse(result.stdout), expected)
 
     def wait_for_full_pipe(self, program):
         capacity = fcntl.fcntl(program.stdout, 1032)  # F_GETPIPE_SZ: in fcntl from Python 3.10 on
