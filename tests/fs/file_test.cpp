@@ -225,7 +225,6 @@ peal::task<> write_parts(std::string path) {
     std::vector<peal::join_handle<>> writing;
     for (std::size_t i = 0; i < parts; ++i) writing.push_back(peal::spawn(write_part, data, i));
     for (auto& each : writing) co_await each;
-    co_await data.sync(file::durable::data_only);
 }
 
 }  // namespace
