@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 
 // Shows: a server of some size: sessions in a scope, shared state, a background task, limits, an end without loss.
-// Run:   kv_server --port 6380 --save /tmp/kv.snapshot        Expect: `redis-cli -p 6380 incr visits` counts; Ctrl-C ends the server,
-//        and the next one goes on counting.
+// Run:   kv_server --port 6380 --save /tmp/kv.snapshot
+// Expect: `redis-cli -p 6380 incr visits` counts; Ctrl-C ends the server, and the next one goes on counting.
 //
-// It speaks the protocol of Redis. In kv/: resp (the protocol), commands, store, snapshot (the file), session_list.
+// It speaks the protocol of Redis. In kv/: resp (the protocol), receive_buffer, commands (what they do), store,
+// snapshot (the file), session_list (who must be told of the end).
 
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -30,7 +32,7 @@ constexpr std::size_t sessions_max = 10'000;  // as Redis
 constexpr auto farewell_limit = 1s;           // for a peer to take its last replies and to close
 constexpr auto drain_limit = 2s;              // for all sessions, when the server ends
 constexpr auto sweep_pause = 100ms;
-constexpr std::size_t sweep_batch = 64;       // keys that one shard may lose while it is locked
+constexpr std::size_t sweep_batch = 64;  // keys that one shard may lose while it is locked
 
 struct server {
     explicit server(peal::net::tcp_listener& from) : listener(from) {}
@@ -41,7 +43,7 @@ struct server {
     peal::scope sessions;  // the last member: it ends before what the sessions use
 };
 
-// ---- the end of something, in a limited time ----------------------------------------------------------------------------------
+// ---- the end of something, in a limited time -------------------------------------------------------------
 
 peal::task<> stop_after(std::chrono::milliseconds limit, peal::scope& tasks) {
     co_await peal::sleep_for(limit);
@@ -57,7 +59,7 @@ peal::task<> join_within(std::chrono::milliseconds limit, peal::scope& tasks) {
     co_await timer.join();
 }
 
-// ---- one session --------------------------------------------------------------------------------------------------------------
+// ---- one session -----------------------------------------------------------------------------------------
 
 /// Reads and forgets, until the peer closes.
 peal::task<> discard_input(peal::net::tcp_stream& peer) {
@@ -69,8 +71,8 @@ peal::task<> discard_input(peal::net::tcp_stream& peer) {
     }
 }
 
-/// Closing a socket that has unread input resets the connection, and the peer may never see our last replies. So: say that they were
-/// the last, and wait until the peer closes.
+/// Closing a socket that has unread input resets the connection, and the peer may never see our last replies.
+/// So: say that they were the last, and wait until the peer closes.
 peal::task<> say_farewell(peal::net::tcp_stream& peer) {
     peer.shutdown_write();
     peal::scope waiting;
@@ -118,11 +120,12 @@ peal::task<> session(server& here, peal::net::tcp_stream peer) {
     try {
         co_await converse(here, self, peer);
     } catch (const std::system_error&) {
-        // The peer reset the connection, or its time was up when the server ended: that costs this session alone.
+        // The peer reset the connection, or its time was up when the server ended: that costs this session
+        // alone.
     }
 }
 
-// ---- the server ---------------------------------------------------------------------------------------------------------------
+// ---- the server ------------------------------------------------------------------------------------------
 
 std::size_t remove_expired(kv::shard& part) {
     std::vector<kv::shard::removed> gone;  // freed after the shard is unlocked
@@ -136,7 +139,9 @@ peal::task<> sweep(kv::store& data) {
     for (;;) {
         co_await peal::sleep_for(sweep_pause);
         for (kv::shard& part : data.shards()) {
-            while (remove_expired(part) == sweep_batch) co_await peal::pool::current()->schedule();  // others first
+            while (remove_expired(part) == sweep_batch) {
+                co_await peal::pool::current()->schedule();  // others first
+            }
         }
     }
 }
@@ -168,7 +173,7 @@ peal::task<> drain(server& here) {
     co_await join_within(drain_limit, here.sessions);
 }
 
-// ---- the file -----------------------------------------------------------------------------------------------------------------
+// ---- the file --------------------------------------------------------------------------------------------
 
 /// Fills the store from a file. If there is none: makes sure that one can be written when the server ends.
 peal::task<> load(std::string path, kv::store& data) {
@@ -177,7 +182,8 @@ peal::task<> load(std::string path, kv::store& data) {
     if (!found && found.error().code() == std::errc::no_such_file_or_directory) {
         std::string folder = std::filesystem::absolute(path).parent_path();
         if (::access(folder.c_str(), W_OK | X_OK) != 0) {
-            throw std::system_error(errno, std::system_category(), "--save " + path + ": no file can be made in " + folder);
+            throw std::system_error(errno, std::system_category(),
+                                    "--save " + path + ": no file can be made in " + folder);
         }
         co_return;
     }
@@ -200,7 +206,8 @@ peal::net::address address_of(const examples::server_options& options) {
     try {
         return peal::net::address::from(options.host, options.port);
     } catch (const std::system_error& wrong) {
-        examples::usage_error("kv_server", std::string("--host: ") + wrong.what(), "--host ADDRESS, 127.0.0.1 or ::1 for example");
+        examples::usage_error("kv_server", std::string("--host: ") + wrong.what(),
+                              "--host ADDRESS, 127.0.0.1 or ::1 for example");
     }
 }
 
@@ -220,10 +227,12 @@ int main(int argc, char** argv) {
         int status = 0;
         try {
             peal::process::run_until_terminated(pool, serve, std::ref(here));
-        } catch (const std::exception& failure) {  // nothing can be accepted any more; what was stored is saved all the same
+        } catch (const std::exception& failure) {
+            // Nothing can be accepted any more. What is stored is saved all the same.
             complain(failure);
             status = 1;
         }
+        std::signal(SIGTERM, SIG_IGN);  // another one shall not keep us from saving; Ctrl-C does
         listener.close();
         pool.run(drain, std::ref(here));
         if (!save_file.empty()) pool.run(save, save_file, std::ref(here.data));

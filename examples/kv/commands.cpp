@@ -15,7 +15,9 @@ enum class connection : bool { stays, closes };
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::string quoted_start(std::string_view text, std::size_t most) { return '\'' + std::string(text.substr(0, most)) + '\''; }
+std::string quoted_start(std::string_view text, std::size_t most) {
+    return '\'' + std::string(text.substr(0, most)) + '\'';
+}
 
 }  // namespace
 
@@ -29,7 +31,7 @@ void wrong_count(std::string_view command, reply_buffer& out) {
 
 namespace {
 
-// ---- connection ---------------------------------------------------------------------------------------------------------------
+// ---- connection ------------------------------------------------------------------------------------------
 
 void ping(store&, arguments words, reply_buffer& out) {
     if (words.size() > 2) {
@@ -41,13 +43,9 @@ void ping(store&, arguments words, reply_buffer& out) {
     }
 }
 
-void echo(store&, arguments words, reply_buffer& out) {
-    out.bulk(words[1]);
-}
+void echo(store&, arguments words, reply_buffer& out) { out.bulk(words[1]); }
 
-void quit(store&, arguments, reply_buffer& out) {
-    out.ok();
-}
+void quit(store&, arguments, reply_buffer& out) { out.ok(); }
 
 /// redis-benchmark asks before it begins whether the server saves.
 void config(store&, arguments words, reply_buffer& out) {
@@ -61,7 +59,8 @@ void config(store&, arguments words, reply_buffer& out) {
     }
     arguments asked = words.subspan(2);
     auto is_asked = [asked](std::string_view name) {
-        return std::ranges::any_of(asked, [name](std::string_view word) { return equal_ignoring_case(word, name); });
+        return std::ranges::any_of(asked,
+                                   [name](std::string_view word) { return equal_ignoring_case(word, name); });
     };
     bool save = is_asked("save");
     bool append_only = is_asked("appendonly");
@@ -76,11 +75,12 @@ void config(store&, arguments words, reply_buffer& out) {
     }
 }
 
-// ---- the table ----------------------------------------------------------------------------------------------------------------
+// ---- the table -------------------------------------------------------------------------------------------
 
 void command(store& data, arguments words, reply_buffer& out);
 
-/// A name of at most eight letters as one number, whatever its case. Only a letter becomes a lower-case letter by that bit.
+/// A name of at most eight letters as one number, whatever its case. Only a letter becomes a lower-case
+/// letter by that bit.
 constexpr std::uint64_t packed(std::string_view name) noexcept {
     std::uint64_t number = 0;
     for (char c : name) number = number << 8 | (static_cast<unsigned char>(c) | 0x20u);
@@ -147,7 +147,8 @@ void unknown_command(arguments words, reply_buffer& out) {
         if (beginning.size() >= shown_bytes) break;
         beginning += quoted_start(word, shown_bytes - beginning.size()) + ' ';
     }
-    out.error("ERR unknown command " + quoted_start(words[0], shown_bytes) + ", with args beginning with: " + beginning);
+    out.error("ERR unknown command " + quoted_start(words[0], shown_bytes) +
+              ", with args beginning with: " + beginning);
 }
 
 connection run_command(store& data, arguments words, reply_buffer& out) {

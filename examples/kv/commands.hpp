@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The commands: what each does to the store, and what it answers. Plain functions: nothing here waits, so nothing is a coroutine.
+// The commands: what each does to the store, and what it answers. Plain functions: nothing here waits, so
+// nothing is a coroutine.
 
 #include "receive_buffer.hpp"
 #include "resp.hpp"

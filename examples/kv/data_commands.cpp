@@ -34,7 +34,8 @@ value assign(shard& home, const hashed_key& key, shard::item* found, std::string
         return {};
     }
     std::string* old = text_of(*found);
-    if (old != nullptr && old->capacity() <= 2 * text.size() + 64) {  // small enough to use again: no allocation
+    bool usable = old != nullptr && old->capacity() <= 2 * text.size() + 64;  // not much too large
+    if (usable) {
         old->assign(text);
         return {};
     }
@@ -85,7 +86,7 @@ void pop_front(shard& home, shard::item& found, list& elements, std::size_t coun
 
 }  // namespace
 
-// ---- keys ---------------------------------------------------------------------------------------------------------------------
+// ---- keys ------------------------------------------------------------------------------------------------
 
 void dbsize(store& data, arguments, reply_buffer& out) {
     std::size_t count = 0;  // with those whose time is over, until the sweep has found them; as Redis
@@ -156,7 +157,7 @@ void ttl(store& data, arguments words, reply_buffer& out) {
     }
 }
 
-// ---- strings ------------------------------------------------------------------------------------------------------------------
+// ---- strings ---------------------------------------------------------------------------------------------
 
 void get(store& data, arguments words, reply_buffer& out) {
     hashed_key key(words[1]);
@@ -258,7 +259,7 @@ void mset(store& data, arguments words, reply_buffer& out) {
     out.ok();
 }
 
-// ---- lists --------------------------------------------------------------------------------------------------------------------
+// ---- lists -----------------------------------------------------------------------------------------------
 
 void lpush(store& data, arguments words, reply_buffer& out) {
     hashed_key key(words[1]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What each command does to the store and answers; the table that finds them is in commands.cpp. `words` has as many words as the table
-// demands, the name included.
+// What each command does to the store and answers; the table that finds them is in commands.cpp. `words` has
+// as many words as the table demands, the name included.
 
 #include "resp.hpp"
 #include "store.hpp"

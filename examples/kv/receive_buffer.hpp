@@ -3,8 +3,8 @@
 
 // receive_buffer: the bytes of one connection that have been received and not yet dealt with.
 //
-// It grows with what has come, not with what a peer announces: a peer that says "512 MB follow" and falls silent costs at most
-// trusted_bytes. It shrinks when a request larger than kept_bytes is out of it.
+// It grows with what has come, not with what a peer announces: a peer that says "512 MB follow" and falls
+// silent costs at most trusted_bytes. It shrinks when a request larger than kept_bytes is out of it.
 //
 //   memory_  [ dealt with | received: begin_ .. end_ | room ]
 
@@ -24,7 +24,8 @@ class receive_buffer {
 
     std::span<char> received() const noexcept { return {memory_.get() + begin_, end_ - begin_}; }
 
-    /// Room for the next read, never empty. `request_bytes`: as long as the request at the front is going to be, if that is known.
+    /// Room for the next read, never empty. `request_bytes`: as long as the request at the front is going to
+    /// be, if that is known.
     std::span<std::byte> room(std::size_t request_bytes) {
         std::size_t used = end_ - begin_;
         std::size_t wanted = capacity_;
@@ -47,7 +48,7 @@ class receive_buffer {
         }
         return std::as_writable_bytes(std::span(memory_.get() + end_, capacity_ - end_));
     }
-    void add(std::size_t bytes) noexcept { end_ += bytes; }     // they were read into room()
+    void add(std::size_t bytes) noexcept { end_ += bytes; }       // they were read into room()
     void remove(std::size_t bytes) noexcept { begin_ += bytes; }  // from the front
 
   private:

@@ -34,8 +34,8 @@ char unescaped(char c) noexcept {
     }
 }
 
-/// Reads one word of an inline command from `in` and writes it, unquoted, to `out`, which never overtakes `in`. False: a quote is
-/// not closed, or text follows it without a space.
+/// Reads one word of an inline command from `in` and writes it, unquoted, to `out`, which never overtakes
+/// `in`. False: a quote is not closed, or text follows it without a space.
 bool unquote_word(const char*& in, const char* end, char*& out) noexcept {
     char quote = '\0';
     for (; in != end; ++in) {
@@ -52,7 +52,8 @@ bool unquote_word(const char*& in, const char* end, char*& out) noexcept {
             return in == end || is_space(*in);
         } else if (*in == '\\' && quote == '\'' && left > 1 && in[1] == '\'') {
             *out++ = *++in;
-        } else if (*in == '\\' && quote == '"' && left > 3 && in[1] == 'x' && hex_value(in[2]) >= 0 && hex_value(in[3]) >= 0) {
+        } else if (*in == '\\' && quote == '"' && left > 3 && in[1] == 'x' && hex_value(in[2]) >= 0 &&
+                   hex_value(in[3]) >= 0) {
             *out++ = static_cast<char>(hex_value(in[2]) * 16 + hex_value(in[3]));
             in += 3;
         } else if (*in == '\\' && quote == '"' && left > 1) {
@@ -75,7 +76,7 @@ std::optional<std::int64_t> parse_integer(std::string_view text) noexcept {
     return value;
 }
 
-// ---- requests -----------------------------------------------------------------------------------------------------------------
+// ---- requests --------------------------------------------------------------------------------------------
 
 request_parser::outcome request_parser::parse(std::span<char> received) {
     if (words_left_ == unknown) {
@@ -108,7 +109,8 @@ request_parser::outcome request_parser::parse_bulks(std::span<char> received) {
                 case line::malformed: return invalid("invalid bulk length");
                 case line::number: break;
             }
-            if (size < 0 || size > static_cast<std::int64_t>(bulk_bytes_max)) return invalid("invalid bulk length");
+            if (size < 0 || size > static_cast<std::int64_t>(bulk_bytes_max))
+                return invalid("invalid bulk length");
             bulk_bytes_ = size;
         }
         auto size = static_cast<std::size_t>(bulk_bytes_);
@@ -138,7 +140,8 @@ request_parser::outcome request_parser::parse_inline(std::span<char> received) {
         if (in == end) break;
         char* word_begin = out;
         if (!unquote_word(in, end, out)) return invalid("unbalanced quotes in request");
-        found_.push_back({static_cast<std::uint32_t>(word_begin - received.data()), static_cast<std::uint32_t>(out - word_begin)});
+        found_.push_back({static_cast<std::uint32_t>(word_begin - received.data()),
+                          static_cast<std::uint32_t>(out - word_begin)});
     }
     return complete(received, size);
 }
@@ -157,8 +160,10 @@ request_parser::outcome request_parser::invalid(std::string_view what) {
 }
 
 /// Reads the line at position_: a type, a number, and \r\n.
-request_parser::line request_parser::read_number(std::span<const char> received, std::int64_t& number) noexcept {
-    // Nearly every line is one to seven digits, the first of them no zero: read without a search and without a second pass.
+request_parser::line request_parser::read_number(std::span<const char> received,
+                                                 std::int64_t& number) noexcept {
+    // Nearly every line is one to seven digits, the first of them no zero: read without a search and without
+    // a second pass.
     std::size_t at = position_ + 1;
     std::size_t stop = std::min(received.size(), at + 7);
     number = 0;
@@ -172,7 +177,8 @@ request_parser::line request_parser::read_number(std::span<const char> received,
     auto* end = static_cast<const char*>(std::memchr(begin, '\r', std::min(size, line_bytes_max)));
     if (end == nullptr) return size >= line_bytes_max ? line::too_long : line::incomplete;
     if (end + 1 == received.data() + received.size()) return line::incomplete;
-    std::optional<std::int64_t> parsed = parse_integer(std::string_view(begin, static_cast<std::size_t>(end - begin)));
+    std::optional<std::int64_t> parsed =
+        parse_integer(std::string_view(begin, static_cast<std::size_t>(end - begin)));
     if (!parsed) return line::malformed;
     number = *parsed;
     position_ = static_cast<std::size_t>(end - received.data()) + 2;
@@ -192,7 +198,7 @@ void request_parser::take() noexcept {
     words_.clear();
 }
 
-// ---- replies ------------------------------------------------------------------------------------------------------------------
+// ---- replies ---------------------------------------------------------------------------------------------
 
 void reply_buffer::number(char type, std::int64_t value) {
     std::array<char, 24> text;
@@ -207,7 +213,9 @@ void reply_buffer::error(std::string_view what) {
     std::size_t begin = text_.size();
     text_.push_back('-');
     text_.append(what);
-    std::replace_if(text_.begin() + static_cast<std::ptrdiff_t>(begin), text_.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+    for (char& c : std::span(text_).subspan(begin)) {
+        if (c == '\r' || c == '\n') c = ' ';
+    }
     text_.append("\r\n");
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// RESP2, the protocol of Redis: request_parser takes commands from received bytes, reply_buffer gathers answers.
+// RESP2, the protocol of Redis: request_parser takes commands from received bytes, reply_buffer gathers
+// answers.
 //
-// A request is a line of words ("inline": `SET key value\r\n`) or a multibulk (`*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n`). Both come in
-// pieces of any size. The parser remembers how far it got, so that every byte is looked at once however small the pieces are, and
-// its arguments are views into the received bytes: nothing is copied.
+// A request is a line of words ("inline": `SET key value\r\n`) or a multibulk
+// (`*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n`). Both come in pieces of any size. The parser remembers how far it got,
+// so that every byte is looked at once however small the pieces are, and its arguments are views into the
+// received bytes: nothing is copied.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,11 +21,12 @@ namespace kv {
 
 using arguments = std::span<const std::string_view>;
 
-inline constexpr std::size_t bulk_bytes_max = 512u << 20;       // one argument; as Redis (proto-max-bulk-len)
-inline constexpr std::int64_t arguments_max = 1 << 20;          // of one command
-inline constexpr std::size_t line_bytes_max = 64u << 10;        // an inline command, or the line that holds a length; as Redis
-inline constexpr std::size_t request_bytes_max = 1u << 30;      // a whole command; as Redis (client-query-buffer-limit)
-inline constexpr std::size_t reply_bytes_max = 1u << 30;        // the answer to one command
+// The first, the third and the fourth are those of Redis.
+inline constexpr std::size_t bulk_bytes_max = 512u << 20;   // one argument
+inline constexpr std::int64_t arguments_max = 1 << 20;      // of one command
+inline constexpr std::size_t line_bytes_max = 64u << 10;    // an inline command, or a line that holds a length
+inline constexpr std::size_t request_bytes_max = 1u << 30;  // a whole command
+inline constexpr std::size_t reply_bytes_max = 1u << 30;    // the answer to one command
 
 /// Decimal as Redis reads it: the whole text, no leading zeros, spaces or plus.
 std::optional<std::int64_t> parse_integer(std::string_view text) noexcept;
@@ -36,13 +39,15 @@ class request_parser {
         invalid,     // see error(); there is no way to go on
     };
 
-    /// Goes on with the request at the front of `received`. Between calls the bytes may move, but not change, until take() is called.
-    /// (Not const: quoted words of an inline command are unquoted where they lie.)
+    /// Goes on with the request at the front of `received`. Between calls the bytes may move, but not change,
+    /// until take() is called. (Not const: quoted words of an inline command are unquoted where they lie.)
     outcome parse(std::span<char> received);
 
-    /// The command and its arguments; none for an empty line. Valid until the received bytes move or take() is called.
+    /// The command and its arguments; none for an empty line. Valid until the received bytes move or take()
+    /// is called.
     arguments words() const noexcept { return words_; }
-    /// Length of the complete request, or what is known to be needed of an incomplete one (0: nothing is known).
+    /// Length of the complete request, or what is known to be needed of an incomplete one (0: nothing is
+    /// known).
     std::size_t size_bytes() const noexcept { return size_bytes_; }
     const std::string& error() const noexcept { return error_; }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// session_list: the sessions of a server, so that all of them can be told to come to an end without losing an answer.
+// session_list: the sessions of a server, so that all of them can be told to come to an end without losing an
+// answer.
 //
-// Asking a task to stop (peal's cancellation) is too hard for that: it would also end a write of replies halfway. Here a session
-// learns that it is to finish when it looks, between two requests. One that sleeps in a read does not look: its socket is told that
-// nothing more will be read, which gives the read what has arrived, or the end of the stream.
+// Asking a task to stop (peal's cancellation) is too hard for that: it would also end a write of replies
+// halfway. Here a session learns that it is to finish when it looks, between two requests. One that sleeps in
+// a read does not look: its socket is told that nothing more will be read, which gives the read what has
+// arrived, or the end of the stream.
 //
 // No wake-up is lost (both sides seq_cst, so there is one order):
 //   session                                     finish_all()
@@ -25,7 +27,8 @@ class session_list {
   public:
     class member {
       public:
-        member(session_list& list, const peal::net::tcp_stream& peer) : list_(list), fd_(peer.native_handle()) {
+        member(session_list& list, const peal::net::tcp_stream& peer)
+            : list_(list), fd_(peer.native_handle()) {
             std::lock_guard guard(list_.mutex_);
             list_.members_.insert(this);
         }
@@ -40,7 +43,9 @@ class session_list {
         bool finishing() const noexcept { return list_.finishing_.load(std::memory_order_seq_cst); }
         /// Around a read. It may end early, with 0, when the session is to finish.
         void begin_reading() noexcept { reading_.store(true, std::memory_order_seq_cst); }
-        void end_reading() noexcept { reading_.store(false, std::memory_order_relaxed); }  // at worst it is woken once more
+        void end_reading() noexcept {
+            reading_.store(false, std::memory_order_relaxed);  // seen late: it is woken once more
+        }
 
       private:
         friend session_list;

@@ -34,7 +34,8 @@ class writer {
   public:
     void byte(char value) { bytes_.push_back(static_cast<std::byte>(value)); }
     void number(std::uint64_t value) {
-        for (int shift = 0; shift < 64; shift += 8) bytes_.push_back(static_cast<std::byte>(value >> shift & 0xff));
+        for (int shift = 0; shift < 64; shift += 8)
+            bytes_.push_back(static_cast<std::byte>(value >> shift & 0xff));
     }
     void raw(std::string_view text) {
         auto bytes = std::as_bytes(std::span(text));
@@ -46,7 +47,8 @@ class writer {
     }
     std::vector<std::byte> finish() && {
         std::uint64_t size = bytes_.size() - head_bytes;
-        for (std::size_t i = 0; i < 8; ++i) bytes_[magic.size() + i] = static_cast<std::byte>(size >> 8 * i & 0xff);
+        for (std::size_t i = 0; i < 8; ++i)
+            bytes_[magic.size() + i] = static_cast<std::byte>(size >> 8 * i & 0xff);
         number(crc_of(bytes_));
         return std::move(bytes_);
     }
@@ -130,7 +132,8 @@ void from_snapshot(store& data, std::span<const std::byte> bytes) {
         throw std::runtime_error("it is cut short");
     }
     auto checked = bytes.first(bytes.size() - tail_bytes);
-    if (checked.size() - head_bytes != records_bytes || reader(bytes.last(tail_bytes)).number() != crc_of(checked)) {
+    if (checked.size() - head_bytes != records_bytes ||
+        reader(bytes.last(tail_bytes)).number() != crc_of(checked)) {
         throw std::runtime_error("it is damaged: the checksum is wrong");
     }
     for (reader in(checked.subspan(head_bytes)); !in.at_end();) {

@@ -24,7 +24,8 @@ namespace kv {
 /// Everything that has not expired. Nobody else may use the store meanwhile.
 std::vector<std::byte> to_snapshot(store& data);
 
-/// Fills an empty store. Throws std::runtime_error that says what is wrong with the bytes: no snapshot, cut short, damaged.
+/// Fills an empty store. Throws std::runtime_error that says what is wrong with the bytes: no snapshot, cut
+/// short, damaged.
 void from_snapshot(store& data, std::span<const std::byte> bytes);
 
 }  // namespace kv

@@ -3,16 +3,17 @@
 
 // store: keys and their values, in shards that sessions on different workers use at the same time.
 //
-// A shard is locked by a plain std::mutex. That a coroutine must not hold one over a co_await goes without saying; but may a worker
-// wait for one at all? Here it may: whoever holds it looks something up and copies one value, which takes tens of nanoseconds (about
-// 0.1 ms per MiB of a large value), does no I/O, and with 64 shards rarely meets another. A lock that is held longer must be one that
-// suspends the task.
+// A shard is locked by a plain std::mutex. That a coroutine must not hold one over a co_await goes without
+// saying; but may a worker wait for one at all? Here it may: whoever holds it looks something up and copies
+// one value, which takes tens of nanoseconds (about 0.1 ms per MiB of a large value), does no I/O, and with
+// 64 shards rarely meets another. A lock that is held longer must be one that suspends the task.
 //
-// A command of several keys (MSET, MGET, DEL, EXISTS) locks all their shards, in the order of their index, so that no two commands can
-// wait for each other, and others see all of it or nothing.
+// A command of several keys (MSET, MGET, DEL, EXISTS) locks all their shards, in the order of their index, so
+// that no two commands can wait for each other, and others see all of it or nothing.
 //
-// Keys that expire do so when somebody looks at them (find()) or when the sweep comes by (remove_expired()), whatever is first.
-// The hash is not keyed: peers who choose their keys so that they collide can make the server slow.
+// Keys that expire do so when somebody looks at them (find()) or when the sweep comes by (remove_expired()),
+// whatever is first. The hash is not keyed: peers who choose their keys so that they collide can make the
+// server slow.
 
 #include <array>
 #include <chrono>
@@ -38,15 +39,18 @@ using unix_ms = std::int64_t;
 inline constexpr unix_ms never = std::numeric_limits<unix_ms>::max();
 
 inline unix_ms now_ms() noexcept {
-    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()).time_since_epoch().count();
+    auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::floor<std::chrono::milliseconds>(since_1970).count();
 }
 
 using list = std::deque<std::string>;
-using value = std::variant<std::string, std::unique_ptr<list>>;  // a list is never empty; in a pointer, because it is large
+/// A list is never empty. In a pointer, because it is larger than a string.
+using value = std::variant<std::string, std::unique_ptr<list>>;
 
 /// A key and its hash, which is computed once, before any lock.
 struct hashed_key {
-    explicit hashed_key(std::string_view key) noexcept : text(key), hash(std::hash<std::string_view>()(key)) {}
+    explicit hashed_key(std::string_view key) noexcept
+        : text(key), hash(std::hash<std::string_view>()(key)) {}
     std::string_view text;
     std::size_t hash;
 };
@@ -77,11 +81,11 @@ class shard {
     /// What was taken out. Make one before you lock, so that its memory is freed after you unlocked.
     using removed = map::node_type;
 
-    // ---- any thread -------------------------------------------------------------------------------------------------------
+    // ---- any thread --------------------------------------------------------------------------------------
     void lock() { mutex_.lock(); }
     void unlock() noexcept { mutex_.unlock(); }
 
-    // ---- while it is locked -----------------------------------------------------------------------------------------------
+    // ---- while it is locked ------------------------------------------------------------------------------
     /// Null if there is no such key, or if its time is over.
     item* find(const hashed_key& key) {
         auto found = items_.find(key);
@@ -136,7 +140,8 @@ class store {
     /// Locks the shards of several keys: words[0], words[step], ...
     class several_locked {
       public:
-        several_locked(store& locked, std::span<const std::string_view> words, std::size_t step) : store_(locked) {
+        several_locked(store& locked, std::span<const std::string_view> words, std::size_t step)
+            : store_(locked) {
             for (std::size_t i = 0; i < words.size(); i += step) {
                 mask_ |= std::uint64_t{1} << (hashed_key(words[i]).hash >> 58);
             }

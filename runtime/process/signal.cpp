@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -18,14 +19,31 @@ namespace {
 // Written before the handlers are installed, read by them. Lock-free, so safe in a handler.
 std::atomic<int> signal_fd{-1};
 std::atomic<int> signal_number{0};
+std::atomic<std::int64_t> first_signal_ms{0};
 struct sigaction previous_int;
 struct sigaction previous_term;
 
+constexpr std::int64_t same_signal_ms = 1000;
+
+std::int64_t now_ms() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
 void handle(int number) {
     int saved = errno;
-    // The next one, of either kind, ends the program.
-    ::signal(SIGINT, SIG_DFL);
-    ::signal(SIGTERM, SIG_DFL);
+    if (signal_number.load(std::memory_order_seq_cst) != 0) {
+        // One request to end often comes twice: timeout(1) and others tell the process and then its group. That must not cut short an
+        // orderly end. A later one, of either kind, ends the program.
+        if (now_ms() - first_signal_ms.load(std::memory_order_seq_cst) >= same_signal_ms) {
+            ::signal(number, SIG_DFL);
+            ::raise(number);  // blocked until the handler returns
+        }
+        errno = saved;
+        return;
+    }
+    first_signal_ms.store(now_ms(), std::memory_order_seq_cst);
     signal_number.store(number, std::memory_order_seq_cst);
     std::uint64_t one = 1;
     if (::write(signal_fd.load(std::memory_order_seq_cst), &one, sizeof one) < 0) {

@@ -140,7 +140,8 @@ TEST_CASE("child: a second signal", "[.child]") {
     auto body = [](peal::pool& pool) -> peal::task<> {
         send_self(SIGTERM);
         pool.spawn([]() -> peal::task<> {
-            co_await peal::sleep_for(50ms);
+            send_self(SIGTERM);  // at once: the same one, as timeout(1) sends it
+            co_await peal::sleep_for(1100ms);
             say("first signal survived\n");
             send_self(SIGTERM);
         }).detach();
@@ -153,7 +154,8 @@ TEST_CASE("child: a second signal of the other kind", "[.child]") {
     auto body = [](peal::pool& pool) -> peal::task<> {
         send_self(SIGINT);
         pool.spawn([]() -> peal::task<> {
-            co_await peal::sleep_for(50ms);
+            send_self(SIGTERM);  // at once: the same one, as timeout(1) sends it
+            co_await peal::sleep_for(1100ms);
             say("first signal survived\n");
             send_self(SIGTERM);
         }).detach();

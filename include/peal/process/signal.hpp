@@ -11,7 +11,8 @@
 
 namespace peal::process {
 
-/// Waits for SIGINT or SIGTERM. While one exists, these do not kill the program; a second signal does.
+/// Waits for SIGINT or SIGTERM. While one exists, these do not kill the program; one that comes a second or more after the first does.
+/// (Within that second it is taken for the same one, which timeout(1) and others send twice.)
 ///
 /// Threads:  one at a time in the program (asserted). The first wait() of a signal that came before it returns at once.
 class PEAL_EXPORT termination_signal {
@@ -24,7 +25,7 @@ class PEAL_EXPORT termination_signal {
     /// Gives the number of the signal.
     [[nodiscard]] task<int> wait();
     bool arrived() const noexcept { return number() != 0; }
-    /// Of the last signal; 0: none yet.
+    /// Of the first signal; 0: none yet.
     int number() const noexcept;
 
   private:

@@ -53,6 +53,21 @@ class Ends(KvTest):
         time.sleep(0.2)
         self.stop(server)
 
+    def test_signalled_twice(self):
+        # As timeout(1) does: the second one must not keep the server from saving, neither at once nor while it waits for a peer.
+        file = os.path.join(self.folder(), "kv")
+        for pause in (0, 0, 0, 1.2):
+            server = self.start("--save", file)
+            client = self.connect(server, receive_buffer=4096)
+            number = client.call("INCR", "n")
+            client.call("SET", "k", b"x" * (16 << 20))
+            client.send(multibulk("GET", "k") * 4)
+            server.terminate()
+            time.sleep(pause)
+            self.stop(server)
+            client.close()
+        self.assertEqual(number, 4)
+
     def test_peer_that_does_not_close(self):
         server = self.start()
         client = self.connect(server)
