@@ -322,28 +322,37 @@ TEST_CASE("pool: a task moved to another pool is canceled there and ends in its 
 // ---- contracts ---------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("child: run on a worker", "[.child]") {
+    support::expect_abort();
     peal::pool pool(peal::pool_options(1));
     pool.run([](peal::pool& same) { same.run([] {}); }, pool);
 }
 TEST_CASE("child: sync_wait on a worker", "[.child]") {
+    support::expect_abort();
     peal::pool pool(peal::pool_options(1));
     pool.run([]() { peal::sync_wait([]() -> peal::task<> { co_return; }()); });
 }
 TEST_CASE("child: shutdown by an own worker", "[.child]") {
+    support::expect_abort();
     peal::pool pool(peal::pool_options(1));
     pool.run([](peal::pool& own) { own.shutdown(0ms, 0ms); }, pool);
 }
 TEST_CASE("child: destroyed by an own worker", "[.child]") {
+    support::expect_abort();
     auto* pool = new peal::pool(peal::pool_options(1));
     pool->run([](peal::pool* own) { delete own; }, pool);
 }
 TEST_CASE("child: schedule_on a worker that is not there", "[.child]") {
+    support::expect_abort();
     auto body = [](peal::pool& pool) -> peal::task<> { co_await pool.schedule_on(2); };
     peal::pool pool(peal::pool_options(2));
     pool.run(body, pool);
 }
-TEST_CASE("child: more workers than a pool may have", "[.child]") { peal::pool pool(peal::pool_options(1025)); }
+TEST_CASE("child: more workers than a pool may have", "[.child]") {
+    support::expect_abort();
+    peal::pool pool(peal::pool_options(1025));
+}
 TEST_CASE("child: sleep outside a pool", "[.child]") {
+    support::expect_abort();
     peal::sync_wait([]() -> peal::task<> { co_await peal::sleep_for(1ms); }());
 }
 
