@@ -37,6 +37,9 @@ using peal::net::tcp_stream;
 namespace {
 
 /// No descriptor can be made any more.
+///
+/// The sanitizer of undefined behavior makes a pipe when it meets a class with virtual functions for the first time, and takes a
+/// failure for a broken object: what runs without descriptors must have run before.
 void exhaust_descriptors() {
     int lowest_free = ::fcntl(0, F_DUPFD_CLOEXEC, 0);
     ::close(lowest_free);
@@ -83,6 +86,8 @@ TEST_CASE("child: accept without descriptors", "[.child]") {
     tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
     support::raw_socket callers[3];
     for (support::raw_socket& each : callers) each = support::connect_raw(listener.local_address());
+    CHECK(pool.run(take<int>, pool.spawn(accept_all, listener, 3)) == 3);
+    for (support::raw_socket& each : callers) each = support::connect_raw(listener.local_address());
 
     unsigned long sleeps = support::sleeps_of("limits/");
     rlim_t before = descriptor_limit();
@@ -92,8 +97,9 @@ TEST_CASE("child: accept without descriptors", "[.child]") {
     auto cpu = cpu_time();
     std::this_thread::sleep_for(600ms);
     auto used = cpu_time() - cpu;
-    CHECK_FALSE(accepting.has_ended());
+    bool waits = !accepting.has_ended();
     support::set_limit(RLIMIT_NOFILE, before);
+    CHECK(waits);
     // A try every 50 ms, a few sleeps for each; a loop without a pause would sleep never, or a hundred thousand times.
     unsigned long slept = support::sleeps_of("limits/") - sleeps;
     CHECK(slept >= 5);
@@ -104,10 +110,11 @@ TEST_CASE("child: accept without descriptors", "[.child]") {
 
 TEST_CASE("child: listener closed while accept waits for descriptors", "[.child]") {
     peal::pool pool(peal::pool_options(1));
-    for (bool destroy : {false, true}) {
+    for (int round : {0, 1, 2, 3}) {
+        bool destroy = round % 2 == 1;
         std::optional<tcp_listener> listener(tcp_listener::bind("127.0.0.1:0"));
         rlim_t before = descriptor_limit();
-        exhaust_descriptors();
+        if (round >= 2) exhaust_descriptors();
         auto accepting = pool.spawn(accept_end, *listener);
         std::this_thread::sleep_for(20ms);
         auto end_it = [](std::optional<tcp_listener>& ended, bool by_destroying) {
@@ -119,8 +126,8 @@ TEST_CASE("child: listener closed while accept waits for descriptors", "[.child]
         };
         pool.run(end_it, std::ref(listener), destroy);
         std::string end = pool.run(take<std::string>, std::move(accepting));
-        CHECK(end == "accept: Invalid argument");
         support::set_limit(RLIMIT_NOFILE, before);
+        CHECK(end == "accept: Invalid argument");
     }
 }
 
