@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <utility>
 
 #include <peal/peal.hpp>
 
@@ -17,7 +18,7 @@ peal::task<> session(peal::net::tcp_stream peer) {
         co_await peer.write_all(std::span(buffer).first(n));
 }
 
-peal::task<> serve(peal::net::tcp_listener& listener) {
+peal::task<> serve(peal::net::tcp_listener listener) {
     peal::scope sessions;  // joins or cancels what it started
     for (;;) sessions.spawn(session, co_await listener.accept());
 }
@@ -29,7 +30,7 @@ int main(int argc, char** argv) {
         peal::pool pool(peal::pool_options(options.workers));
         std::printf("listening on %s\n", listener.local_address().to_string().c_str());
         std::fflush(stdout);
-        peal::process::run_until_terminated(pool, serve, listener);
+        peal::process::run_until_terminated(pool, serve, std::move(listener));
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "echo_server: %s\n", failure.what());
         return 1;

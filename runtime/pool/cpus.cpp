@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <sstream>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <thread>
+
+#include "../base/system_file.hpp"
 
 namespace peal::rt {
 namespace {
@@ -28,41 +30,42 @@ unsigned cpus_by_affinity() {
     return std::max(1u, std::thread::hardware_concurrency());
 }
 
-/// "quota period" of one cgroup folder as CPUs; infinite without a limit.
+/// "quota period" of one cgroup folder as CPUs; infinite without a limit, which is "max" or no such file.
 double quota_v2(const std::string& folder) {
-    std::ifstream file(folder + "/cpu.max");
-    std::string quota;
+    double quota = 0;
     double period = 0;
-    if (!(file >> quota >> period) || quota == "max" || period <= 0) return HUGE_VAL;
-    return std::atof(quota.c_str()) / period;
+    int fields = std::sscanf(read_system_file(folder + "/cpu.max").c_str(), "%lf %lf", &quota, &period);
+    return fields == 2 && quota > 0 && period > 0 ? quota / period : HUGE_VAL;
 }
 
 double quota_v1(const std::string& folder) {
-    double quota = -1;
-    double period = 0;
-    std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
-    std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+    double quota = std::atof(read_system_file(folder + "/cpu.cfs_quota_us").c_str());  // -1: no limit
+    double period = std::atof(read_system_file(folder + "/cpu.cfs_period_us").c_str());
     return quota > 0 && period > 0 ? quota / period : HUGE_VAL;
 }
 
 /// The smallest quota on the way from this process's cgroup up to the root.
 double cpus_by_quota() {
     double smallest = HUGE_VAL;
-    std::ifstream groups("/proc/self/cgroup");
-    for (std::string line; std::getline(groups, line);) {
-        std::istringstream fields(line);
-        std::string id, controllers, path;
-        std::getline(fields, id, ':');
-        std::getline(fields, controllers, ':');
-        std::getline(fields, path);
-        bool version2 = id == "0" && controllers.empty();
+    std::string groups = read_system_file("/proc/self/cgroup");  // lines of "id:controllers:path"
+    for (std::size_t begin = 0; begin < groups.size();) {
+        std::size_t end = std::min(groups.find('\n', begin), groups.size());
+        std::string line = groups.substr(begin, end - begin);
+        begin = end + 1;
+        std::size_t first = line.find(':');
+        std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        std::string controllers = line.substr(first + 1, second - first - 1);
+        std::string path = line.substr(second + 1);
+        bool version2 = line.substr(0, first) == "0" && controllers.empty();
         bool cpu = ("," + controllers + ",").find(",cpu,") != std::string::npos;
         if (!version2 && !cpu) continue;
         std::string mount = version2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
         for (;;) {
             smallest = std::min(smallest, version2 ? quota_v2(mount + path) : quota_v1(mount + path));
-            if (path.empty() || path == "/") break;
-            path.erase(path.rfind('/'));
+            std::size_t slash = path.rfind('/');
+            if (slash == std::string::npos || path == "/") break;
+            path.erase(slash);
         }
     }
     return smallest;

@@ -161,7 +161,7 @@ bool scheduler::accept(context& task, detail::task_list* list) noexcept {
     } else {
         outside_accepted_.fetch_add(1, std::memory_order_seq_cst);  // [S2]
     }
-    if (!accepting_.load(std::memory_order_seq_cst)) {  // [S2]
+    if (gate_.load(std::memory_order_seq_cst) > (here != nullptr ? gate::inside : gate::open)) {  // [S2]
         count_ended(detail::outcome::canceled);
         return false;
     }
@@ -245,7 +245,7 @@ end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     std::lock_guard guard(shutdown_mutex_);
     if (shut_down_) return report_;
     shut_down_ = true;
-    accepting_.store(false, std::memory_order_seq_cst);  // [S2]
+    gate_.store(gate::inside, std::memory_order_seq_cst);  // [S2]
 
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);  // milliseconds::max() means for ever
@@ -253,6 +253,8 @@ end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     stop = std::min(stop, longest);
     bool ended = wait_until_ended(clock::now() + drain);
     report_.drained = ended;
+    gate_.store(gate::closed, std::memory_order_seq_cst);  // [S2]
+    ended = ended && counts().live() == 0;                  // a guest of another pool may have spawned in between
     if (!ended) {
         std::uint64_t before = counts().live();
         request_stop_all();

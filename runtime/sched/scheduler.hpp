@@ -7,8 +7,9 @@
 // phase_      written by shutdown()      [S1] seq_cst: a worker that is about to sleep sees it, or is woken by the one who wrote it
 // visitors_   outside threads            [S3] release decrement / acquire load: the scheduler is destroyed after the last use by a
 //                                        thread that brought work, although that work may be over already
-// accepting_  written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
-//                                        shutdown() either counts it or it is refused
+// gate_       written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
+//                                        shutdown() either counts it or it is refused. A worker counts without that order: what
+//                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
 
 #include <atomic>
 #include <chrono>
@@ -95,7 +96,7 @@ class scheduler {
     void append_outside_names(std::vector<std::string>& names) const { outside_tasks_.append_names(names); }
     void request_stop_all() noexcept;
 
-    /// P7: stop accepting, drain, ask to stop, wait, report; then the workers end. Not on one of its workers (asserted). Idempotent.
+    /// P7: stop accepting from outside, drain, stop accepting, ask to stop, wait, report; then the workers end. Not on one of its workers (asserted). Idempotent.
     end_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept;
 
     bool may_end() const noexcept { return phase_.load(std::memory_order_seq_cst) == phase::ending; }       // [S1]
@@ -106,6 +107,12 @@ class scheduler {
         running,
         ending,   // no task is left: workers end when they have nothing to do
         abandon,  // tasks are left that do not stop: workers end after what they run now
+    };
+
+    enum class gate : unsigned char {
+        open,    // tasks are accepted
+        inside,  // shutdown() drains: only from our own workers, so that tasks can end what they began
+        closed,  // none
     };
 
     /// Brings an item from a thread that is no worker of ours.
@@ -137,7 +144,7 @@ class scheduler {
     detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
 
     std::atomic<phase> phase_{phase::running};
-    std::atomic<bool> accepting_{true};
+    std::atomic<gate> gate_{gate::open};
     std::atomic<unsigned> visitors_{0};
     std::atomic<std::uint64_t> outside_accepted_{0};
     std::atomic<std::uint64_t> outside_ended_[4] = {};

@@ -59,7 +59,7 @@ void worker::run() noexcept {
             execute(*item);
             continue;
         }
-        if (scheduler_.may_end() && nothing_pending()) break;
+        if (may_end()) break;
         park();
     }
     end_search();
@@ -220,13 +220,16 @@ bool worker::work_in_sight() const noexcept {
     return false;
 }
 
-bool worker::nothing_pending() const noexcept { return driver_->in_flight() == 0 && timers_.size() == 0; }
+// Tasks that are counted here were accepted while shutdown() was counting (scheduler.hpp, [S2]).
+bool worker::may_end() const noexcept {
+    return scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
+}
 
 void worker::park() noexcept {
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
-    if (work_in_sight() || scheduler_.must_end_now() || (scheduler_.may_end() && nothing_pending())) {
+    if (work_in_sight() || scheduler_.must_end_now() || may_end()) {
         driver_->stay_awake();
     } else if (scheduler_.may_end()) {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.

@@ -97,7 +97,7 @@ class worker {
     void end_search() noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
-    bool nothing_pending() const noexcept;
+    bool may_end() const noexcept;
     void park() noexcept;
 
     rt::scheduler& scheduler_;

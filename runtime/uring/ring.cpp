@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <string>
 #include <system_error>
 #include <thread>
+
+#include "../base/sanitizer.hpp"
+#include "../base/system_file.hpp"
 
 namespace peal::rt {
 namespace {
@@ -23,16 +25,18 @@ constexpr std::uint32_t enter_no_iowait = 1u << 7;     // IORING_ENTER_NO_IOWAIT
 constexpr std::uint32_t feature_no_iowait = 1u << 17;  // IORING_FEAT_NO_IOWAIT
 constexpr unsigned smallest_ring = 8;
 
-std::string first_line(const char* path) {
-    std::ifstream file(path);
-    std::string line;
-    std::getline(file, line);
-    return line;
-}
-
 std::string kernel_release() {
     utsname name{};
     return ::uname(&name) == 0 ? name.release : "unknown";
+}
+
+/// Gives back a ring. liburing unmaps its memory behind the back of ThreadSanitizer, which would take the next ring at the same
+/// address for the same memory: the kernel orders the two, and this word tells it so.
+char unmapped_before_mapped;
+
+void unmap(io_uring& made) noexcept {
+    tsan_release(&unmapped_before_mapped);
+    ::io_uring_queue_exit(&made);
 }
 
 /// What an operator has to know: what was tried, what the system said, what to set.
@@ -40,11 +44,11 @@ std::string kernel_release() {
     std::string what = "io_uring: " + tried + " failed on Linux " + kernel_release() + ". ";
     switch (error_number) {
         case EPERM: {
-            std::string disabled = first_line("/proc/sys/kernel/io_uring_disabled");
-            if (disabled == "1" || disabled == "2") {
-                what += "The system forbids io_uring (kernel.io_uring_disabled = " + disabled +
+            char disabled = (read_system_file("/proc/sys/kernel/io_uring_disabled") + '0').front();
+            if (disabled == '1' || disabled == '2') {
+                what += std::string("The system forbids io_uring (kernel.io_uring_disabled = ") + disabled +
                         "): set `sysctl kernel.io_uring_disabled=0`";
-                if (disabled == "1") what += ", or add this user's group as kernel.io_uring_group";
+                if (disabled == '1') what += ", or add this user's group as kernel.io_uring_group";
             } else {
                 what += "A seccomp filter forbids io_uring, as the default profiles of Docker and containerd do: allow "
                         "io_uring_setup, io_uring_enter and io_uring_register in the profile, or start the container with "
@@ -92,9 +96,10 @@ ring::ring(unsigned entries) {
         parameters.cq_entries = size * 4;
         int error_number = -::io_uring_queue_init_params(size, &ring_, &parameters);
         if (error_number == 0) {
+            tsan_acquire(&unmapped_before_mapped);
             if (parameters.features & feature_no_iowait) wait_flags_ = enter_no_iowait;
             if ((parameters.features & IORING_FEAT_EXT_ARG) == 0) {
-                ::io_uring_queue_exit(&ring_);
+                unmap(ring_);
                 fail("waiting with a deadline (IORING_FEAT_EXT_ARG)", ENOSYS);
             }
             break;
@@ -114,7 +119,7 @@ ring::ring(unsigned entries) {
         probe();
         check_round_trip();
     } catch (...) {
-        ::io_uring_queue_exit(&ring_);
+        unmap(ring_);
         throw;
     }
 }
@@ -124,7 +129,7 @@ ring::~ring() {
     // the calling thread, which may be another ring's.
     ring_.int_flags &= static_cast<__u8>(~1u);  // INT_FLAG_REG_RING
     ring_.enter_ring_fd = ring_.ring_fd;
-    ::io_uring_queue_exit(&ring_);
+    unmap(ring_);
 }
 
 void ring::probe() {

@@ -76,7 +76,7 @@ TEST_CASE("file cancel: a read that waits ends as canceled") {
     peal::pool pool(peal::pool_options(2));
     std::pair<file, file> pipe = pipe_of_files();
     std::array<std::byte, 10> buffer;
-    auto reading = pool.spawn(read_for_ever, pipe.first, std::span<std::byte>(buffer));
+    auto reading = pool.spawn(read_for_ever, std::ref(pipe.first), std::span<std::byte>(buffer));
     std::this_thread::sleep_for(20ms);
     reading.request_stop();
     CHECK(pool.run(end_of<std::size_t>, std::move(reading)) == "canceled");
@@ -89,7 +89,7 @@ peal::task<> cancel_readers(std::string path, peal::pool& pool, support::verdict
     std::mt19937_64 random(8);
     for (int i = 0; i < 100; ++i) {
         std::vector<peal::join_handle<>> readers;
-        for (std::uint64_t j = 0; j < 8; ++j) readers.push_back(pool.spawn(busy_reader, data, j, judged));
+        for (std::uint64_t j = 0; j < 8; ++j) readers.push_back(pool.spawn(busy_reader, std::ref(data), j, judged));
         co_await peal::sleep_for(std::chrono::microseconds(random() % 2000));
         for (auto& each : readers) each.request_stop();
         for (auto& each : readers) {
@@ -115,7 +115,7 @@ peal::task<> close_under_readers(support::temp_folder& folder, std::size_t size,
     for (int i = 0; i < 30; ++i) {
         peal::scope readers;
         auto data = std::make_unique<file>(co_await file::open(folder / "data"));
-        for (int j = 0; j < 5; ++j) readers.spawn(read_all, *data, size, std::ref(judged));
+        for (int j = 0; j < 5; ++j) readers.spawn(read_all, std::ref(*data), size, std::ref(judged));
         co_await peal::pool::current()->schedule();
         if (i % 2 == 0) {
             data->close();

@@ -223,7 +223,7 @@ peal::task<> write_part(file& data, std::size_t index) {
 peal::task<> write_parts(std::string path) {
     file data = co_await file::open(path, open_mode::create_new);
     std::vector<peal::join_handle<>> writing;
-    for (std::size_t i = 0; i < parts; ++i) writing.push_back(peal::spawn(write_part, data, i));
+    for (std::size_t i = 0; i < parts; ++i) writing.push_back(peal::spawn(write_part, std::ref(data), i));
     for (auto& each : writing) co_await each;
 }
 

@@ -233,7 +233,7 @@ peal::task<std::vector<entry>> take_share(directory_walk& walk) {
 peal::task<std::vector<entry>> walk_together(std::string root) {
     directory_walk walk(root, 7);
     std::vector<peal::join_handle<std::vector<entry>>> takers;
-    for (int i = 0; i < 6; ++i) takers.push_back(peal::spawn(take_share, walk));
+    for (int i = 0; i < 6; ++i) takers.push_back(peal::spawn(take_share, std::ref(walk)));
     std::vector<entry> all;
     for (auto& each : takers) {
         std::vector<entry> part = co_await each;

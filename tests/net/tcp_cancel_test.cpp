@@ -130,7 +130,7 @@ TEST_CASE("tcp cancel: a task that was asked to stop begins no operation") {
                 std::array<std::byte, 100> buffer;
                 static_cast<void>(co_await stream.read_exactly(buffer));
             },
-            ends.first);
+            std::ref(ends.first));
         reading.request_stop();  // it has not run yet: this worker is the only one
         bool canceled = co_await ends_canceled(std::move(reading));
         CHECK(canceled);
@@ -181,7 +181,7 @@ peal::task<> reads_race(peal::pool& pool, tcp_stream& stream, support::stopper& 
     std::mt19937_64 random(1);
     std::vector<std::byte> buffer(64);
     for (int i = 0; i < rounds; ++i) {
-        auto reading = pool.spawn(read_once, stream, std::span<std::byte>(buffer));
+        auto reading = pool.spawn(read_once, std::ref(stream), std::span<std::byte>(buffer));
         stop_somehow(pool, outside, random, reading.stop_handle());
         moved count = co_await reading;
         if (!count) {
@@ -231,11 +231,11 @@ TEST_CASE("tcp cancel: a read that races with data gives the data or leaves it")
     {
         support::stopper outside;
         std::thread sender([&] { sent = trickle(ends.second.native_handle(), enough); });
-        pool.run(reads_race, pool, ends.first, std::ref(outside), judged, std::ref(read), std::ref(canceled));
+        pool.run(reads_race, pool, std::ref(ends.first), std::ref(outside), judged, std::ref(read), std::ref(canceled));
         enough = true;
         sender.join();
     }
-    CHECK(pool.run(read_the_rest, ends.first, read, judged) == sent);
+    CHECK(pool.run(read_the_rest, std::ref(ends.first), read, judged) == sent);
     CHECK(judged.text() == "");
     CHECK(canceled > 0);
     CHECK(canceled < rounds);
@@ -247,7 +247,7 @@ peal::task<> writes_race(peal::pool& pool, tcp_stream& stream, support::stopper&
     std::mt19937_64 random(3);
     for (int i = 0; i < rounds; ++i) {
         std::vector<std::byte> portion = support::pattern(1 + random() % 3000, written);
-        auto writing = pool.spawn(write_once, stream, std::span<const std::byte>(portion));
+        auto writing = pool.spawn(write_once, std::ref(stream), std::span<const std::byte>(portion));
         stop_somehow(pool, outside, random, writing.stop_handle());
         moved count = co_await writing;
         if (count) {
@@ -287,7 +287,7 @@ TEST_CASE("tcp cancel: a write that races with room says what it wrote") {
     {
         support::stopper outside;
         std::thread reader([&] { arrived = drain(ends.second.native_handle(), judged); });
-        pool.run(writes_race, pool, ends.first, std::ref(outside), std::ref(written), std::ref(canceled));
+        pool.run(writes_race, pool, std::ref(ends.first), std::ref(outside), std::ref(written), std::ref(canceled));
         reader.join();
     }
     CHECK(arrived == written);
@@ -315,7 +315,7 @@ peal::task<int> accepts_race(peal::pool& pool, tcp_listener& listener, support::
     std::byte greeting{42};
     int canceled = 0;
     for (int greeted = 0; greeted < connections;) {
-        auto accepting = pool.spawn(accept_once, listener);
+        auto accepting = pool.spawn(accept_once, std::ref(listener));
         stop_somehow(pool, outside, random, accepting.stop_handle());
         std::optional<tcp_stream> stream = co_await accepting;
         if (!stream) {
@@ -349,7 +349,7 @@ TEST_CASE("tcp cancel: an accept that races with a caller delivers it or leaves 
     int canceled;
     {
         support::stopper outside;
-        canceled = pool.run(accepts_race, pool, listener, std::ref(outside), connections);
+        canceled = pool.run(accepts_race, pool, std::ref(listener), std::ref(outside), connections);
     }
     callers.join();
     CHECK(greeted == connections);

@@ -135,7 +135,7 @@ peal::task<> close_under_accepts(peal::pool& pool, unsigned closer, verdict& jud
     tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<peal::join_handle<std::string>> accepting;
     for (unsigned i = 0; i < 10; ++i) {
-        accepting.push_back(pool.spawn(accept_on, pool, i % pool.size(), listener));
+        accepting.push_back(pool.spawn(accept_on, pool, i % pool.size(), std::ref(listener)));
     }
     for (int i = 0; i < 20; ++i) {
         for (unsigned worker = 0; worker < pool.size(); ++worker) {
@@ -196,7 +196,7 @@ peal::task<> reuse_in_one_round(peal::pool& pool, verdict& judged, int& reused) 
     stream_pair ends = co_await support::connected_pair();
     int number = ends.first.native_handle();
     std::atomic<int> begun{0};
-    auto reading = pool.spawn(read_end, ends.first, std::ref(begun));
+    auto reading = pool.spawn(read_end, std::ref(ends.first), std::ref(begun));
     co_await pool.schedule();  // the reader runs, and its operation waits for the end of the round
     ends.first.close();
     std::optional<stream_pair> next = next_socket(number);
@@ -281,8 +281,8 @@ peal::task<> life_of_connection(peal::pool& pool, unsigned worker, std::uint64_t
     co_await pool.schedule_on(worker);
     peal::scope users;
     for (tcp_stream* each : {&ends.first, &ends.second}) {
-        users.spawn(read_own, pool, worker, *each, own, std::ref(judged));
-        users.spawn(write_own, pool, worker, *each, own, std::ref(judged));
+        users.spawn(read_own, pool, std::ref(worker), std::ref(*each), own, std::ref(judged));
+        users.spawn(write_own, pool, std::ref(worker), std::ref(*each), own, std::ref(judged));
     }
     tcp_stream* order[] = {&ends.first, &ends.second};
     if (random() % 2 == 0) std::swap(order[0], order[1]);

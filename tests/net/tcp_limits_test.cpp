@@ -86,13 +86,13 @@ TEST_CASE("child: accept without descriptors", "[.child]") {
     tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
     support::raw_socket callers[3];
     for (support::raw_socket& each : callers) each = support::connect_raw(listener.local_address());
-    CHECK(pool.run(take<int>, pool.spawn(accept_all, listener, 3)) == 3);
+    CHECK(pool.run(take<int>, pool.spawn(accept_all, std::ref(listener), 3)) == 3);
     for (support::raw_socket& each : callers) each = support::connect_raw(listener.local_address());
 
     unsigned long sleeps = support::sleeps_of("limits/");
     rlim_t before = descriptor_limit();
     exhaust_descriptors();
-    auto accepting = pool.spawn(accept_all, listener, 3);
+    auto accepting = pool.spawn(accept_all, std::ref(listener), 3);
     std::this_thread::sleep_for(20ms);
     auto cpu = cpu_time();
     std::this_thread::sleep_for(600ms);
@@ -115,7 +115,7 @@ TEST_CASE("child: listener closed while accept waits for descriptors", "[.child]
         std::optional<tcp_listener> listener(tcp_listener::bind("127.0.0.1:0"));
         rlim_t before = descriptor_limit();
         if (round >= 2) exhaust_descriptors();
-        auto accepting = pool.spawn(accept_end, *listener);
+        auto accepting = pool.spawn(accept_end, std::ref(*listener));
         std::this_thread::sleep_for(20ms);
         auto end_it = [](std::optional<tcp_listener>& ended, bool by_destroying) {
             if (by_destroying) {
@@ -175,7 +175,7 @@ peal::task<> one_of_many(peal::net::address server, int number, std::atomic<int>
 
 peal::task<> meet(tcp_listener& listener, std::atomic<int>& connected, support::verdict& judged) {
     peal::scope all;
-    all.spawn(serve_crowd, listener);
+    all.spawn(serve_crowd, std::ref(listener));
     for (int i = 0; i < crowd; ++i) {
         all.spawn(one_of_many, listener.local_address(), i, std::ref(connected), std::ref(judged));
     }
@@ -198,7 +198,7 @@ TEST_CASE("tcp limits: a thousand connections at once") {
         tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
         support::verdict judged;
         std::atomic<int> connected{0};
-        pool.run(meet, listener, std::ref(connected), judged);
+        pool.run(meet, std::ref(listener), std::ref(connected), judged);
         CHECK(connected == crowd);
         CHECK(judged.text() == "");
     }

@@ -77,14 +77,14 @@ void check_echo(const address& local) {
         INFO(local.to_string() << ", " << workers << " workers");
         auto everything = [](tcp_listener& listener, verdict& judged) -> peal::task<> {
             peal::scope all;
-            all.spawn(serve, listener, 20);
+            all.spawn(serve, std::ref(listener), 20);
             for (unsigned i = 0; i < 20; ++i) all.spawn(echo_client, listener.local_address(), i * 1000, std::ref(judged));
             co_await all.join();
         };
         peal::pool pool{peal::pool_options(workers)};
         auto listener = tcp_listener::bind(local);
         verdict judged;
-        pool.run(everything, listener, judged);
+        pool.run(everything, std::ref(listener), judged);
         CHECK(judged.text() == "");
     }
 }
@@ -196,11 +196,11 @@ peal::task<bool> transfer(network kind, writing how, reading back, bool& in_part
     std::size_t written = large;
     peal::scope sending;
     switch (how) {
-        case writing::parts: sending.spawn(write_in_parts, ends.first, std::span<const std::byte>(bytes), std::ref(writes)); break;
-        case writing::at_once: sending.spawn(write_at_once, ends.first, std::span<const std::byte>(bytes), std::ref(written)); break;
-        case writing::pieces: sending.spawn(write_pieces, ends.first, std::ref(pieces), std::ref(written)); break;
+        case writing::parts: sending.spawn(write_in_parts, std::ref(ends.first), std::span<const std::byte>(bytes), std::ref(writes)); break;
+        case writing::at_once: sending.spawn(write_at_once, std::ref(ends.first), std::span<const std::byte>(bytes), std::ref(written)); break;
+        case writing::pieces: sending.spawn(write_pieces, std::ref(ends.first), std::ref(pieces), std::ref(written)); break;
         case writing::pieces_in_parts:
-            sending.spawn(write_pieces_in_parts, ends.first, std::span<const std::byte>(bytes), std::ref(writes));
+            sending.spawn(write_pieces_in_parts, std::ref(ends.first), std::span<const std::byte>(bytes), std::ref(writes));
             break;
     }
     std::vector<std::byte> arrived;
@@ -303,14 +303,14 @@ TEST_CASE("tcp: a refused connection says who refused, once") {
 TEST_CASE("tcp: connects by name, by the first address that answers") {
     auto body = [](tcp_listener& listener) -> peal::task<bool> {
         std::string port = std::to_string(listener.local_address().port());
-        auto accepting = peal::spawn([](tcp_listener& from) { return from.accept(); }, listener);
+        auto accepting = peal::spawn([](tcp_listener& from) { return from.accept(); }, std::ref(listener));
         tcp_stream stream = co_await tcp_stream::connect("localhost", port);
         tcp_stream accepted = co_await accepting;
         co_return stream.local_address() == accepted.peer_address() && accepted.local_address() == listener.local_address();
     };
     auto listener = tcp_listener::bind("127.0.0.1:0");  // "localhost" may be ::1 first: nobody listens there
     peal::pool pool(peal::pool_options(1));
-    CHECK(pool.run(body, listener));
+    CHECK(pool.run(body, std::ref(listener)));
 }
 
 TEST_CASE("tcp: a name that cannot be found is the resolver's error") {
@@ -349,7 +349,7 @@ TEST_CASE("tcp: a reset is connection_reset for the one who reads") {
         auto listener = tcp_listener::bind("127.0.0.1:0");
         support::raw_socket peer = support::connect_raw(listener.local_address());
         tcp_stream stream = co_await listener.accept();
-        auto resetting = peal::spawn(reset_later, peer, data_first);
+        auto resetting = peal::spawn(reset_later, std::ref(peer), data_first);
         std::array<std::byte, 10> buffer;
         for (;;) {
             auto got = co_await peal::as_result(stream.read(buffer));

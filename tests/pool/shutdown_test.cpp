@@ -80,7 +80,7 @@ TEST_CASE("shutdown: tasks that would go on are canceled, whatever they wait for
     peal::pool pool(peal::pool_options(2));
     auto listener = peal::net::tcp_listener::bind("127.0.0.1:0");
     for (int i = 0; i < 5; ++i) {
-        pool.spawn(accept, listener).detach();
+        pool.spawn(accept, std::ref(listener)).detach();
         pool.spawn(read, listener.local_address()).detach();
         pool.spawn(join, pool).detach();
         pool.spawn(scope).detach();

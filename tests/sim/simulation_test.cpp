@@ -46,8 +46,8 @@ peal::task<> program(peal::simulation& sim, std::vector<unsigned>& order) {
     auto ends = sim.stream_pair();
     peal::scope tasks;
     for (unsigned i = 0; i < 5; ++i) tasks.spawn(passes, sim.pool(), i, std::ref(order));
-    tasks.spawn(talks, ends.first, 64);
-    tasks.spawn(talks, ends.second, 64);
+    tasks.spawn(talks, std::ref(ends.first), 64);
+    tasks.spawn(talks, std::ref(ends.second), 64);
     co_await tasks.join();
 }
 

@@ -76,10 +76,10 @@ peal::task<> transfers(peal::simulation& sim) {
     std::size_t short_writes = 0;
     std::size_t short_reads = 0;
     peal::scope tasks;
-    tasks.spawn(writes_in_pieces, ends.first, forth, std::ref(short_writes));
-    tasks.spawn(writes_in_pieces, ends.second, back, std::ref(short_writes));
-    tasks.spawn(reads_in_pieces, ends.second, std::ref(forth_read), std::ref(short_reads));
-    tasks.spawn(reads_in_pieces, ends.first, std::ref(back_read), std::ref(short_reads));
+    tasks.spawn(writes_in_pieces, std::ref(ends.first), forth, std::ref(short_writes));
+    tasks.spawn(writes_in_pieces, std::ref(ends.second), back, std::ref(short_writes));
+    tasks.spawn(reads_in_pieces, std::ref(ends.second), std::ref(forth_read), std::ref(short_reads));
+    tasks.spawn(reads_in_pieces, std::ref(ends.first), std::ref(back_read), std::ref(short_reads));
     co_await tasks.join();
     CHECK(forth_read == forth);
     CHECK(back_read == back);
@@ -96,7 +96,7 @@ peal::task<> reads_exactly(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
     std::vector<std::byte> bytes = pattern(200'000);
     peal::scope tasks;
-    tasks.spawn(writes_all, ends.first, bytes);
+    tasks.spawn(writes_all, std::ref(ends.first), bytes);
     std::vector<std::byte> got(150'000);
     std::size_t count = co_await ends.second.read_exactly(got);
     CHECK(count == 150'000);
@@ -125,7 +125,7 @@ peal::task<> vectored(peal::simulation& sim) {
         pieces.push_back(all.subspan(at, std::min(size, all.size() - at)));  // some are empty
     }
     peal::scope tasks;
-    tasks.spawn(writes_pieces, ends.first, std::span(pieces), bytes.size());
+    tasks.spawn(writes_pieces, std::ref(ends.first), std::span(pieces), bytes.size());
 
     std::vector<std::byte> got(bytes.size());
     std::size_t count = 0;
@@ -176,8 +176,8 @@ peal::task<std::errc> writes_until_refused(tcp_stream& stream) {
 
 peal::task<> closes_while_the_peer_waits(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
-    auto reader = sim.pool().spawn(reads_some, ends.first);
-    auto writer = sim.pool().spawn(writes_until_refused, ends.first);  // fills the stream, then waits
+    auto reader = sim.pool().spawn(reads_some, std::ref(ends.first));
+    auto writer = sim.pool().spawn(writes_until_refused, std::ref(ends.first));  // fills the stream, then waits
     co_await peal::sleep_for(1s);
     CHECK_FALSE(reader.has_ended());
     CHECK_FALSE(writer.has_ended());
@@ -194,8 +194,8 @@ peal::task<> closes_while_the_peer_waits(peal::simulation& sim) {
 
 peal::task<> closes_its_own(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
-    auto reader = sim.pool().spawn(reads_some, ends.first);
-    auto writer = sim.pool().spawn(writes_until_refused, ends.first);
+    auto reader = sim.pool().spawn(reads_some, std::ref(ends.first));
+    auto writer = sim.pool().spawn(writes_until_refused, std::ref(ends.first));
     co_await peal::sleep_for(1s);
     ends.first.close();  // ends what waits on it
     std::size_t got = co_await reader;
@@ -209,7 +209,7 @@ peal::task<> closes_its_own(peal::simulation& sim) {
 
 peal::task<> destroys_one_end(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
-    auto reader = sim.pool().spawn(reads_some, ends.first);
+    auto reader = sim.pool().spawn(reads_some, std::ref(ends.first));
     co_await peal::sleep_for(1ms);
     { tcp_stream gone = std::move(ends.second); }
     std::size_t got = co_await reader;
@@ -280,21 +280,21 @@ peal::task<> cancels_reads(peal::simulation& sim, race& ends_of_race, std::chron
     ends_of_stream ends = sim.stream_pair();
     std::vector<std::byte> bytes = pattern(100);
     std::vector<std::byte> got;
-    auto reader = sim.pool().spawn(reads_until_canceled, ends.second, std::ref(got), std::ref(ends_of_race));
-    auto writer = sim.pool().spawn(writes_all, ends.first, bytes);
+    auto reader = sim.pool().spawn(reads_until_canceled, std::ref(ends.second), std::ref(got), std::ref(ends_of_race));
+    auto writer = sim.pool().spawn(writes_all, std::ref(ends.first), bytes);
     co_await peal::sleep_for(delay);
     reader.request_stop();
     co_await reader;
     co_await writer;
     ends.first.shutdown_write();
-    auto rest = sim.pool().spawn(reads_until_canceled, ends.second, std::ref(got), std::ref(ends_of_race));
+    auto rest = sim.pool().spawn(reads_until_canceled, std::ref(ends.second), std::ref(got), std::ref(ends_of_race));
     co_await rest;
     CHECK(got == bytes);  // whatever the race gave: no byte is lost, none comes twice
 }
 
 peal::task<> cancels_a_full_write(peal::simulation& sim) {
     ends_of_stream ends = sim.stream_pair();
-    auto writer = sim.pool().spawn(writes_until_refused, ends.first);
+    auto writer = sim.pool().spawn(writes_until_refused, std::ref(ends.first));
     co_await peal::sleep_for(1s);
     writer.request_stop();
     std::errc refused = co_await writer;

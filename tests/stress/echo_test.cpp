@@ -129,7 +129,7 @@ peal::task<> client(peal::net::address server, std::uint64_t seed, facts& seen) 
     std::uint64_t got = 0;
     {
         peal::scope sending;
-        auto sender = sending.spawn(peal::spawn_options("sender"), send_pattern, stream, total, dice.next());
+        auto sender = sending.spawn(peal::spawn_options("sender"), send_pattern, std::ref(stream), total, dice.next());
         got = co_await check_pattern(stream, enough, dice.next(), seen);
         if (got < enough) {  // the end of the stream: the session has ended in order, or broken off
             co_await sender;
@@ -194,7 +194,7 @@ TEST_CASE("stress: echo with cancels, resets and closes at random") {
     peal::pool_options client_options(2);
     client_options.on_unhandled = server_options.on_unhandled;
     peal::pool clients(client_options);
-    server.spawn(peal::spawn_options("serve"), serve, listener, std::ref(stopper)).detach();
+    server.spawn(peal::spawn_options("serve"), serve, std::ref(listener), std::ref(stopper)).detach();
 
     support::stress_clock clock;
     clients.run(all, listener.local_address(), std::ref(seen), std::ref(stopper), std::ref(clock));

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <peal/peal.hpp>
 
@@ -21,16 +22,36 @@ namespace {
 class world {
   public:
     world() : one(peal::pool_options(2)), two(peal::pool_options(2)) {}
+
+    /// Tasks of one pool spawn in the other: both must be empty before one is shut down.
+    void wait_until_empty() const {
+        while (nodes != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+
+    support::verdict verdict;
+    std::atomic<std::uint64_t> nodes{0};  // spawned, and not at their end yet
     peal::pool one;
     peal::pool two;
-    support::verdict verdict;
+};
+
+class counted {
+  public:
+    explicit counted(world& w) noexcept : w(&w) { ++w.nodes; }
+    counted(counted&& other) noexcept : w(std::exchange(other.w, nullptr)) {}
+    counted& operator=(counted&&) = delete;
+    ~counted() {
+        if (w != nullptr) --w->nodes;
+    }
+
+  private:
+    world* w;
 };
 
 std::uint64_t mark(std::uint64_t seed) { return seed * 0x9e3779b97f4a7c15u + 1; }
 
 std::uint64_t compute(std::uint64_t seed) { return mark(seed); }
 
-peal::task<std::uint64_t> node(world& w, std::uint64_t seed, int depth) {
+peal::task<std::uint64_t> node(world& w, [[maybe_unused]] counted here_until_the_end, std::uint64_t seed, int depth) {
     support::dice dice(seed);
     for (std::uint64_t steps = dice.below(4); steps != 0; --steps) {
         switch (dice.below(6)) {
@@ -51,8 +72,8 @@ peal::task<std::uint64_t> node(world& w, std::uint64_t seed, int depth) {
     peal::pool& here = dice.one_in(2) ? w.one : w.two;
     std::uint64_t first_seed = dice.next();
     std::uint64_t second_seed = dice.next();
-    auto first = here.spawn(node, std::ref(w), first_seed, depth - 1);
-    auto second = here.spawn(node, std::ref(w), second_seed, depth - 1);
+    auto first = here.spawn(node, std::ref(w), counted(w), first_seed, depth - 1);
+    auto second = here.spawn(node, std::ref(w), counted(w), second_seed, depth - 1);
     bool stops_second = dice.one_in(3);
     if (dice.one_in(4)) co_await peal::sleep_for(std::chrono::microseconds(dice.below(200)));
     if (stops_second) second.request_stop();
@@ -73,7 +94,7 @@ peal::task<std::uint64_t> node(world& w, std::uint64_t seed, int depth) {
 peal::task<> tree_under_scope(world& w, std::uint64_t seed) {
     support::dice dice(seed);
     peal::scope children;
-    for (std::uint64_t i = 1 + dice.below(4); i != 0; --i) children.spawn(node, std::ref(w), dice.next(), 2);
+    for (std::uint64_t i = 1 + dice.below(4); i != 0; --i) children.spawn(node, std::ref(w), counted(w), dice.next(), 2);
     switch (dice.below(3)) {
         case 0: co_await children.join(); break;
         case 1: throw std::runtime_error("on purpose");  // the scope cancels and joins
@@ -90,7 +111,7 @@ TEST_CASE("stress: trees of tasks over two pools give their results or end as ca
     std::uint64_t rounds = 0;
     while (clock.goes_on()) {
         std::uint64_t seed = dice.next();
-        auto tree = w.one.spawn(node, std::ref(w), seed, 5);
+        auto tree = w.one.spawn(node, std::ref(w), counted(w), seed, 5);
         if (dice.one_in(4)) {
             std::this_thread::sleep_for(std::chrono::microseconds(dice.below(400)));
             tree.request_stop();
@@ -104,8 +125,9 @@ TEST_CASE("stress: trees of tasks over two pools give their results or end as ca
         }
         ++rounds;
     }
-    w.one.shutdown(std::chrono::seconds(20), std::chrono::seconds(20));
-    w.two.shutdown(std::chrono::seconds(20), std::chrono::seconds(20));
+    w.wait_until_empty();
+    CHECK(w.one.shutdown(std::chrono::seconds(20), std::chrono::seconds(20)).drained);
+    CHECK(w.two.shutdown(std::chrono::seconds(20), std::chrono::seconds(20)).drained);
     for (peal::pool* pool : {&w.one, &w.two}) {
         peal::pool_counts counts = pool->counts();
         CHECK(counts.live == 0);
@@ -125,5 +147,6 @@ TEST_CASE("stress: scopes that are left by join, by exception and by leaving hol
         } catch (const std::runtime_error&) {
         }
     }
+    w.wait_until_empty();
     CHECK(w.verdict.text() == "");
 }

@@ -85,7 +85,7 @@ TEST_CASE("stress: pools shut down under load at any moment") {
         };
         auto listener = peal::net::tcp_listener::bind("127.0.0.1:0");
         peal::pool pool(options);
-        pool.spawn(peal::spawn_options("serve"), serve, listener);
+        pool.spawn(peal::spawn_options("serve"), serve, std::ref(listener));
         for (std::uint64_t i = dice.below(8); i != 0; --i) pool.spawn(peal::spawn_options("client"), client, listener.local_address(), dice.next());
         for (std::uint64_t i = dice.below(20); i != 0; --i) pool.spawn(peal::spawn_options("sleeper"), sleeper, 1 + dice.below(1000));
         if (dice.one_in(2)) pool.spawn(peal::spawn_options("breeder"), breeder, 5);

@@ -181,7 +181,7 @@ peal::task<> stop_against_join(peal::pool& pool, sums& joiners, sums& joined) {
     jitter random(3);
     for (int i = 0; i < rounds; ++i) {
         auto ending = pool.spawn(ends_on_worker_one, pool, static_cast<std::uint32_t>(i));
-        auto joiner = pool.spawn(joins, ending);
+        auto joiner = pool.spawn(joins, std::ref(ending));
         co_await pool.schedule();
         random.spin(4000);
         joiner.request_stop();

@@ -76,8 +76,8 @@ peal::task<> joins(peal::join_handle<int>& handle) { co_await handle; }
 
 peal::task<> joins_from_two_tasks(peal::pool& pool) {
     auto handle = pool.spawn(sleeps_and_gives_one);
-    auto first = pool.spawn(joins, handle);
-    auto second = pool.spawn(joins, handle);
+    auto first = pool.spawn(joins, std::ref(handle));
+    auto second = pool.spawn(joins, std::ref(handle));
     co_await first;
     co_await second;
 }
@@ -163,7 +163,7 @@ TEST_CASE("contract: a real pool is not destroyed by one of its own workers") {
     };
     auto seen = support::death_of([] {
         auto pool = std::make_unique<peal::pool>(peal::pool_options(1));
-        pool->run(body::destroys, pool);
+        pool->run(body::destroys, std::ref(pool));
     });
     CHECK(seen.says("a pool was shut down or destroyed by one of its own workers"));
 }

@@ -300,7 +300,7 @@ peal::task<joined> joins_by_reference(peal::join_handle<int>& handle) { co_retur
 
 peal::task<> cancels_a_join(peal::pool& pool) {
     auto worker = pool.spawn(gives, 5, 100ms);
-    auto joiner = pool.spawn(joins_by_reference, worker);
+    auto joiner = pool.spawn(joins_by_reference, std::ref(worker));
     co_await peal::sleep_for(1ms);
     joiner.request_stop();
     joined how = co_await joiner;
@@ -312,7 +312,7 @@ peal::task<> cancels_a_join(peal::pool& pool) {
 
 peal::task<> cancels_a_join_before_it_begins(peal::pool& pool) {
     auto worker = pool.spawn(gives, 5, 100ms);
-    auto joiner = pool.spawn(joins_by_reference, worker);
+    auto joiner = pool.spawn(joins_by_reference, std::ref(worker));
     joiner.request_stop();
     joined how = co_await joiner;
     CHECK(how == joined::canceled);

@@ -58,7 +58,7 @@ using pairs = std::vector<std::pair<tcp_stream, tcp_stream>>;
 peal::task<> burst(pairs& all, int round, support::verdict& judged, std::atomic<bool>& go) {
     auto byte_of = [round](std::size_t i) { return static_cast<std::byte>(i * 7 + static_cast<std::size_t>(round)); };
     peal::scope readers;
-    for (std::size_t i = 0; i < all.size(); ++i) readers.spawn(read_one, all[i].first, byte_of(i), std::ref(judged));
+    for (std::size_t i = 0; i < all.size(); ++i) readers.spawn(read_one, std::ref(all[i].first), byte_of(i), std::ref(judged));
     co_await peal::sleep_for(2ms);  // they are in the kernel
     std::thread sender([&all, byte_of, &go] {
         for (std::size_t i = 0; i < all.size(); ++i) {
@@ -106,7 +106,7 @@ TEST_CASE("uring overflow: a thousand operations are canceled at once") {
     support::verdict judged;
     for (int round = 0; round < 5; ++round) {
         std::vector<peal::join_handle<std::size_t>> readers;
-        for (auto& each : all) readers.push_back(pool.spawn(read_one, each.first, std::byte{0}, judged));
+        for (auto& each : all) readers.push_back(pool.spawn(read_one, std::ref(each.first), std::byte{0}, judged));
         if (round % 2 == 0) std::this_thread::sleep_for(3ms);
         for (auto& each : readers) each.request_stop();
         REQUIRE(pool.run(count, std::move(readers)) == all.size());

@@ -156,9 +156,9 @@ class PEAL_EXPORT pool {
 
     /// Starts `fn(args...)` (a coroutine that returns a task, or a plain function) or a task beside the caller.
     ///
-    /// Function and arguments are kept until it ends: copies, or moved from rvalues. An lvalue whose type cannot be copied (a
-    /// pool, a listener) is passed by reference and must outlive the task.
-    /// Errors: operation_canceled if the pool is shutting down.
+    /// Function and arguments are kept until it ends: copies, or moved from rvalues. An lvalue that can be neither copied nor moved
+    /// (a pool, a scope) is passed by reference and must outlive the task, as anything in a std::ref().
+    /// Errors: operation_canceled if the pool is shutting down; while it drains, its own tasks may still spawn.
     template <class Function, class... Arguments>
         requires(!std::same_as<std::decay_t<Function>, spawn_options>)
     auto spawn(Function&& function, Arguments&&... arguments) {
@@ -184,9 +184,13 @@ class PEAL_EXPORT pool {
     /// and so does the caller: to the pool it came from. (Called in this pool, it goes on where the function ran.)
     template <class Function, class... Arguments>
     auto offload(Function&& function, Arguments&&... arguments) {
-        static_assert(detail::spawnable<Function, Arguments...>,
+        static_assert(detail::can_be_kept<Function, Arguments...>,
+                      "offload(fn, args...): an argument can only be moved: write std::move(x), or std::ref(x) to lend it");
+        static_assert(!detail::can_be_kept<Function, Arguments...> || detail::spawnable<Function, Arguments...>,
                       "offload(fn, args...): fn cannot be called with copies of the arguments as rvalues; use std::ref for a "
                       "parameter that is a non-const reference");
+        static_assert(!detail::is_task<std::invoke_result_t<std::decay_t<Function>, detail::kept_argument<Arguments>...>>,
+                      "offload(fn, args...): fn is a coroutine, calling it would only make its task; use spawn(fn, args...)");
         return detail::offload_call<std::decay_t<Function>, detail::kept_argument<Arguments>...>(
             *scheduler_, std::forward<Function>(function),
             std::tuple<detail::kept_argument<Arguments>...>(std::forward<Arguments>(arguments)...));
@@ -196,8 +200,9 @@ class PEAL_EXPORT pool {
     unsigned size() const noexcept;
     pool_counts counts() const noexcept;
 
-    /// Stops accepting, lets the tasks end by themselves until `drain`, asks them to stop, waits until `stop`, and says which did
-    /// not. Those are abandoned: they never run again and their memory is never freed. Idempotent; the pool is of no use after.
+    /// Stops accepting tasks from outside, lets those that run end by themselves until `drain` (they may still spawn), then asks
+    /// them to stop, waits until `stop`, and says which did not. Those are abandoned: they never run again and their memory is
+    /// never freed. Idempotent; the pool is of no use after.
     shutdown_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop);
     /// Asks every task of the pool to stop, and goes on accepting.
     void request_stop() noexcept;

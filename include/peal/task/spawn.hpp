@@ -33,13 +33,19 @@ struct task_value<task<T>> {
     using type = T;
 };
 
-/// How an argument lies in the task: copied or moved, except an lvalue that cannot be copied (a pool, a scope, a listener), which
-/// is passed by reference as in a plain call.
+/// An lvalue that can be neither copied nor moved: a pool, a scope, a mutex. It is meant to stay where it is.
 template <class Argument>
-using kept_argument = std::conditional_t<std::is_lvalue_reference_v<Argument> &&
-                                             !std::is_copy_constructible_v<std::remove_cvref_t<Argument>> &&
-                                             !std::is_array_v<std::remove_cvref_t<Argument>>,
-                                         Argument, std::decay_t<Argument>>;
+inline constexpr bool stays = std::is_lvalue_reference_v<Argument> &&
+                              !std::is_move_constructible_v<std::remove_cvref_t<Argument>> &&
+                              !std::is_array_v<std::remove_cvref_t<Argument>>;
+
+/// How an argument lies in the task: copied or moved; by reference if it stays.
+template <class Argument>
+using kept_argument = std::conditional_t<stays<Argument>, Argument, std::decay_t<Argument>>;
+
+/// False for an lvalue that can only be moved (a stream, a listener): the program must say whether it is given away or lent.
+template <class... Arguments>
+inline constexpr bool can_be_kept = (std::is_constructible_v<kept_argument<Arguments>, Arguments&&> && ...);
 
 template <class Function, class... Arguments>
 concept spawnable = std::invocable<std::decay_t<Function>, kept_argument<Arguments>...>;
@@ -134,7 +140,10 @@ template <class Function, class... Arguments>
 auto make_spawned(const spawn_options& options, rt::scheduler* scheduler, Function&& function, Arguments&&... arguments) {
     static_assert(!is_task<std::remove_cvref_t<Function>>,
                   "spawn(task): a task is handed over, write spawn(std::move(task))");
-    static_assert(is_task<std::remove_cvref_t<Function>> || spawnable<Function, Arguments...>,
+    static_assert(can_be_kept<Function, Arguments...>,
+                  "spawn(fn, args...): an argument can only be moved: write std::move(x) to give it to the task, or std::ref(x) to "
+                  "lend it; then x must outlive the task.");
+    static_assert(!can_be_kept<Function, Arguments...> || spawnable<Function, Arguments...>,
                   "spawn(fn, args...): fn cannot be called with copies of the arguments as rvalues. For a parameter that is "
                   "a non-const reference pass std::ref(object); the object must outlive the task.");
     using value = spawned_value<Function, Arguments...>;
