@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "failure.hpp"
@@ -19,9 +18,7 @@ namespace load {
 
 namespace {
 
-constexpr std::size_t events_max = 256;              // per epoll call: some 2 ms until the end of the window is seen
-constexpr std::size_t buffer_bytes_min = 16 * 1024;  // a burst of small messages leaves in one send
-constexpr std::size_t buffer_bytes_max = 256 * 1024; // stays in the second-level cache
+constexpr std::size_t send_bytes_max = 64 * 1024; // of one send
 
 std::int64_t monotonic_now() noexcept
 {
@@ -42,32 +39,21 @@ generator::generator(const options& settings, const payload& stream, const serve
       warmup_(to_nanoseconds(settings.warmup_seconds)),
       duration_(to_nanoseconds(settings.duration_seconds)),
       spin_(std::llround(settings.spin_microseconds * 1e3)),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      send_bytes_(std::min(settings.pipeline * settings.size_bytes, send_bytes_max)),
       connections_(load.size()),
       idle_(std::move(idle)),
       open_count_(load.size()),
       start_slots_(std::bit_ceil(settings.pipeline)),
       start_times_(load.size() * start_slots_),
-      send_buffer_(std::clamp(settings.pipeline * settings.size_bytes, buffer_bytes_min, buffer_bytes_max)),
-      receive_buffer_(send_buffer_.size())
+      send_buffers_(load.size() * send_bytes_),
+      ring_(settings.size_bytes)
 {
-    if (!epoll_.is_open())
-        throw failure_from_errno("epoll_create1", errno);
     for (std::size_t index = 0; index < load.size(); ++index) {
         connections_[index].socket = std::move(load[index]);
-        watch(connections_[index].socket, index);
+        ring_.arm_receive(connections_[index].socket.get(), index);
     }
     for (std::size_t index = 0; index < idle_.size(); ++index)
-        watch(idle_[index], connections_.size() + index);
-}
-
-void generator::watch(const descriptor& socket, std::size_t index) const
-{
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = index;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0)
-        throw failure_from_errno("epoll_ctl", errno);
+        ring_.arm_poll(idle_[index].get(), connections_.size() + index);
 }
 
 results generator::run()
@@ -96,18 +82,12 @@ results generator::run()
 
         now = monotonic_now();
         const nanoseconds wait = wait_time(now, measuring ? window_end : window_start);
-        const timespec timeout{wait / 1'000'000'000, wait % 1'000'000'000};
-        epoll_event events[events_max];
-        const int count = epoll_pwait2(epoll_.get(), events, events_max, &timeout, nullptr);
-        if (count < 0 && errno != EINTR)
-            throw failure_from_errno("epoll_pwait2", errno);
-        for (int i = 0; i < count; ++i) {
-            handle(static_cast<std::size_t>(events[i].data.u64), events[i].events);
-            if (interval_ > 0) // a long batch must not hold up the schedule
-                release_due(monotonic_now());
-        }
-        if (count > 0)
+        ring_.run(wait, [this](const ring::event& event) {
+            handle(event);
             last_activity_ = monotonic_now();
+            if (interval_ > 0) // a long batch must not hold up the schedule
+                release_due(last_activity_);
+        });
     }
 }
 
@@ -165,26 +145,37 @@ generator::nanoseconds generator::wait_time(nanoseconds now, nanoseconds boundar
     return wake - now - spin_;
 }
 
-void generator::handle(std::size_t index, std::uint32_t events)
+void generator::handle(const ring::event& event)
 {
-    if (index >= connections_.size()) {
-        check_idle(index - connections_.size());
+    if (event.index >= connections_.size()) {
+        check_idle(event.index - connections_.size());
         return;
     }
-    if ((events & EPOLLOUT) != 0)
-        flush(index);
-    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0 && connections_[index].socket.is_open())
-        receive(index);
+    connection& own = connections_[event.index];
+    if (!own.socket.is_open())
+        return; // lost: its last events
+    if (event.kind == ring::event_kind::receive) {
+        receive(event);
+        if (!event.goes_on && own.socket.is_open())
+            ring_.arm_receive(own.socket.get(), event.index);
+        return;
+    }
+    own.is_sending = false;
+    if (event.result < 0)
+        lose(event.index, failure_from_errno("send", -event.result).what());
+    else
+        flush(event.index);
 }
 
-void generator::receive(std::size_t index)
+void generator::receive(const ring::event& event)
 {
+    const std::size_t index = event.index;
     connection& own = connections_[index];
-    const ssize_t result = recv(own.socket.get(), receive_buffer_.data(), receive_buffer_.size(), MSG_DONTWAIT);
+    const int result = event.result;
     const nanoseconds now = monotonic_now();
     if (result < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-            lose(index, failure_from_errno("receive", errno).what());
+        if (result != -ENOBUFS && result != -EINTR)
+            lose(index, failure_from_errno("receive", -result).what());
         return;
     }
     if (result == 0) {
@@ -194,7 +185,7 @@ void generator::receive(std::size_t index)
 
     const auto count = static_cast<std::size_t>(result);
     const auto id = static_cast<std::uint32_t>(index);
-    if (const auto difference = stream_.check(id, own.received, receive_buffer_.data(), count))
+    if (const auto difference = stream_.check(id, own.received, event.data, count))
         throw failure(describe(id, *difference));
     std::uint64_t sequence = own.received.sequence;
     own.received.advance(count, stream_.message_bytes());
@@ -229,40 +220,21 @@ void generator::issue(std::size_t index)
     flush(index);
 }
 
-// Sends what is issued, until the socket is full.
+// Sends what is issued, unless a send is underway. A message whose echo must come before the next one is sent needs no answer
+// from the ring: the echo says that the buffer is free again.
 void generator::flush(std::size_t index)
 {
     connection& own = connections_[index];
-    while (own.sent.sequence < own.issued) {
-        const std::size_t rest = (own.issued - own.sent.sequence) * stream_.message_bytes() - own.sent.offset;
-        const std::size_t chunk = std::min(rest, send_buffer_.size());
-        stream_.fill(static_cast<std::uint32_t>(index), own.sent, send_buffer_.data(), chunk);
-        const ssize_t result = send(own.socket.get(), send_buffer_.data(), chunk, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (result < 0 && errno == EINTR)
-            continue;
-        if (result < 0) {
-            if (errno == EAGAIN || errno == EWOULDBLOCK)
-                want_write(index, true);
-            else
-                lose(index, failure_from_errno("send", errno).what());
-            return;
-        }
-        own.sent.advance(static_cast<std::size_t>(result), stream_.message_bytes());
-    }
-    want_write(index, false);
-}
-
-void generator::want_write(std::size_t index, bool wanted)
-{
-    connection& own = connections_[index];
-    if (own.waits_to_write == wanted)
+    if (own.is_sending || own.sent.sequence >= own.issued)
         return;
-    epoll_event event{};
-    event.events = EPOLLIN | (wanted ? static_cast<std::uint32_t>(EPOLLOUT) : 0u);
-    event.data.u64 = index;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, own.socket.get(), &event) != 0)
-        throw failure_from_errno("epoll_ctl", errno);
-    own.waits_to_write = wanted;
+    const std::size_t rest = (own.issued - own.sent.sequence) * stream_.message_bytes() - own.sent.offset;
+    const std::size_t chunk = std::min(rest, send_bytes_);
+    unsigned char* buffer = &send_buffers_[index * send_bytes_];
+    stream_.fill(static_cast<std::uint32_t>(index), own.sent, buffer, chunk);
+    const bool silent = pipeline_ == 1 && chunk == rest;
+    ring_.send(own.socket.get(), index, buffer, chunk, silent);
+    own.is_sending = !silent;
+    own.sent.advance(chunk, stream_.message_bytes());
 }
 
 void generator::lose(std::size_t index, const std::string& why)
@@ -270,6 +242,7 @@ void generator::lose(std::size_t index, const std::string& why)
     ++results_.errors;
     if (results_.first_error.empty())
         results_.first_error = "connection " + std::to_string(index) + ": " + why;
+    shutdown(connections_[index].socket.get(), SHUT_RDWR); // ends what the ring still does with it
     connections_[index].socket.close();
     if (--open_count_ == 0)
         throw failure("all connections are lost; the first was " + results_.first_error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The load itself: one thread, one level-triggered epoll, non-blocking sockets that are already connected.
+// The load itself: one thread, one io_uring, sockets that are already connected.
 //
 // Closed loop: each connection keeps `pipeline` messages in flight; the next one leaves when an echo is complete, and
 // latency counts from there to the receive call that completes its echo.
@@ -9,7 +9,7 @@
 // from the due time, however late the request leaves: a server that stalls is charged for every request that was due
 // meanwhile (no coordinated omission). A connection with `pipeline` messages in flight lets its due requests wait.
 //
-// Bounds: no queue; a due request is only a number. Per connection, `pipeline` start times of 8 bytes.
+// Bounds: no queue; a due request is only a number. Per connection, `pipeline` start times of 8 bytes, and a send buffer.
 
 #pragma once
 
@@ -22,6 +22,7 @@
 #include "histogram.hpp"
 #include "options.hpp"
 #include "payload.hpp"
+#include "ring.hpp"
 #include "server_process.hpp"
 #include "socket.hpp"
 
@@ -59,22 +60,20 @@ private:
         descriptor socket;
         std::uint64_t due = 1;         // open loop: first sequence that is not due yet
         std::uint64_t issued = 1;      // first sequence without a start time
-        stream_position sent{1, 0};
+        stream_position sent{1, 0};    // handed to the ring
         stream_position received{1, 0};
-        bool waits_to_write = false;   // EPOLLOUT is set
+        bool is_sending = false;       // the ring has the send buffer
     };
 
-    void watch(const descriptor& socket, std::size_t index) const;
     void begin_window(nanoseconds now);
     void end_window(nanoseconds now);
     void release_due(nanoseconds now);
     [[nodiscard]] nanoseconds due_time(std::uint64_t request) const noexcept;
     [[nodiscard]] nanoseconds wait_time(nanoseconds now, nanoseconds boundary) const noexcept;
-    void handle(std::size_t index, std::uint32_t events);
-    void receive(std::size_t index);
+    void handle(const ring::event& event);
+    void receive(const ring::event& event);
     void issue(std::size_t index);
     void flush(std::size_t index);
-    void want_write(std::size_t index, bool wanted);
     void lose(std::size_t index, const std::string& why);
     void check_idle(std::size_t index);
     [[nodiscard]] nanoseconds& start_time(std::size_t index, std::uint64_t sequence) noexcept;
@@ -85,14 +84,15 @@ private:
     std::size_t pipeline_;
     double interval_;                  // open loop: nanoseconds between two requests; closed loop: 0
     nanoseconds warmup_, duration_, spin_;
-    descriptor epoll_;
+    std::size_t send_bytes_;           // of a connection's send buffer
 
     std::vector<connection> connections_;
     std::vector<descriptor> idle_;
     std::size_t open_count_;           // of connections_
     std::size_t start_slots_;          // power of two, at least pipeline_
     std::vector<nanoseconds> start_times_;
-    std::vector<unsigned char> send_buffer_, receive_buffer_;
+    std::vector<unsigned char> send_buffers_;
+    ring ring_;
 
     nanoseconds start_ = 0;            // of the schedule
     nanoseconds window_start_ = 0;
