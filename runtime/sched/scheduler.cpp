@@ -336,13 +336,14 @@ void report_unhandled(std::exception_ptr failure, const context& task, scheduler
         ++left_out;
         return;
     }
-    const char* name = task.name()[0] != '\0' ? task.name() : "unnamed";
+    std::string who = "an unnamed task";
+    if (task.name()[0] != '\0') who = std::string("task '") + task.name() + "'";
     try {
         std::rethrow_exception(std::move(failure));
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "peal: task '%s' failed and nobody awaits it: %s\n", name, error.what());
+        std::fprintf(stderr, "peal: %s failed and nobody awaits it: %s\n", who.c_str(), error.what());
     } catch (...) {
-        std::fprintf(stderr, "peal: task '%s' failed and nobody awaits it: exception of unknown type\n", name);
+        std::fprintf(stderr, "peal: %s failed and nobody awaits it: exception of unknown type\n", who.c_str());
     }
 }
 

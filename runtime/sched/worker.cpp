@@ -77,8 +77,8 @@ void worker::execute(detail::work_item& item) noexcept {
 detail::work_item* worker::next() noexcept {
     if (until_poll_ == 0) poll();
     --until_poll_;
-    if (lifo_streak_ < lifo_streak_limit && lifo_.load(std::memory_order_relaxed) != nullptr) {  // a hint; the exchange decides
-        if (detail::work_item* item = lifo_.exchange(nullptr, std::memory_order_acq_rel)) {      // [F1]
+    if (lifo_streak_ < lifo_streak_limit) {
+        if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
             return item;
         }
@@ -87,7 +87,11 @@ detail::work_item* worker::next() noexcept {
     if (!pinned_.empty() && (pinned_turn_ = !pinned_turn_)) return &pinned_.pop_front();
     if (detail::work_item* item = queue_.try_pop()) return item;
     if (!pinned_.empty()) return &pinned_.pop_front();
-    if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // a hint, as above
+    return take_lifo();
+}
+
+detail::work_item* worker::take_lifo() noexcept {
+    if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // a hint: mostly it is empty; the exchange decides
     return lifo_.exchange(nullptr, std::memory_order_acq_rel);             // [F1]
 }
 
@@ -166,8 +170,7 @@ detail::work_item* worker::steal() noexcept {
         for (unsigned i = 0; i < count; ++i) {
             worker& victim = scheduler_.at((begin + i) % count);
             if (&victim == this) continue;
-            detail::work_item* item = last_resort ? victim.lifo_.exchange(nullptr, std::memory_order_acq_rel)  // [F1]
-                                                  : victim.queue_.steal_half(queue_);
+            detail::work_item* item = last_resort ? victim.take_lifo() : victim.queue_.steal_half(queue_);
             if (item != nullptr) return item;
         }
     }
@@ -265,7 +268,7 @@ void worker::collect(detail::work_list& ready) noexcept {
 
 void worker::take_queued(detail::work_list& ready) noexcept {
     while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
-    if (detail::work_item* item = lifo_.exchange(nullptr, std::memory_order_acq_rel)) ready.push_back(*item);  // [F1]
+    if (detail::work_item* item = take_lifo()) ready.push_back(*item);
 }
 
 void worker::run_only(detail::task_list& list) noexcept {

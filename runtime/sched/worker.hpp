@@ -86,6 +86,8 @@ class worker {
     }
 
     detail::work_item* next() noexcept;
+    /// Any worker.
+    detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
     void take_ready() noexcept;
     void poll() noexcept;

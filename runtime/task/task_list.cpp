@@ -74,9 +74,11 @@ void task_list::append_names(std::vector<std::string>& names) const {
     std::lock_guard guard(lock_);
     for (context* task = first_; task != nullptr; task = task->following_) {
         std::string name = task->name()[0] != '\0' ? task->name() : "unnamed task";
-        name += " (spawned at ";
-        name += task->spawn_location().file_name();
-        name += ':' + std::to_string(task->spawn_location().line()) + ')';
+        if (task->spawn_location().line() != 0) {
+            name += " (spawned at ";
+            name += task->spawn_location().file_name();
+            name += ':' + std::to_string(task->spawn_location().line()) + ')';
+        }
         names.push_back(std::move(name));
     }
 }

@@ -80,12 +80,12 @@ void uring_driver::hand_over() noexcept {
 }
 
 void uring_driver::close_under_lock(int fd) noexcept {
-    // Detached: no operation, no completion unless it fails, and then nobody could do anything about it.
+    // Detached: no operation, and no completion unless it fails.
     io_uring_sqe& entry = get_entry();
     entry.opcode = IORING_OP_CLOSE;
     entry.fd = fd;
     entry.flags = IOSQE_CQE_SKIP_SUCCESS;
-    entry.user_data = ignored_user_data;
+    entry.user_data = std::uint64_t{static_cast<unsigned>(fd)} << 3 | tag_close;
 }
 
 void uring_driver::resubmit(detail::operation& operation) noexcept { put_on_ring(operation); }
@@ -101,7 +101,11 @@ void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
 
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
     ring_.reap([this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
-        if (user_data == ignored_user_data) return;
+        if ((user_data & tag_mask) == tag_close) {
+            // -ECANCELED: no thread could be made for it, nothing was closed. After other errors the descriptor is gone (man 2 close).
+            if (result == -ECANCELED) ::close(static_cast<int>(user_data >> 3));
+            return;
+        }
         if (user_data == wake_user_data) {
             if ((flags & IORING_CQE_F_MORE) == 0) wake_armed_ = false;  // ended by a full completion queue: armed again before the next wait
             return;

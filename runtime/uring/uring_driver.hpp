@@ -39,7 +39,7 @@ class uring_driver final : public driver {
     static constexpr std::uint64_t tag_operation = 0;
     static constexpr std::uint64_t tag_cancel = 1;             // the answer to a cancel request
     static constexpr std::uint64_t wake_user_data = 2;
-    static constexpr std::uint64_t ignored_user_data = 3;
+    static constexpr std::uint64_t tag_close = 3;              // a detached close that failed, with its descriptor
 
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered.
+// A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. One exception:
+// a driver's lock is held while its worker enters the ring, and sleeps there. Nobody waits for that one: others only try_lock().
 
 #include <atomic>
 

@@ -80,7 +80,7 @@ class PEAL_EXPORT tcp_stream {
     /// Resolves, then tries the addresses in turn; the error of the last attempt is reported.
     static task<tcp_stream> connect(std::string host, std::string service);
 
-    /// Reads at most `buffer.size()` bytes, at least one; 0 at the end of the stream.
+    /// Reads at most `buffer.size()` bytes, at least one; 0 at the end of the stream (and for an empty buffer).
     [[nodiscard]] peal::detail::size_operation read(std::span<std::byte> buffer) noexcept;
     /// Reads until `buffer` is full; less at the end of the stream.
     [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;

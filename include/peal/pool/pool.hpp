@@ -57,7 +57,7 @@ class shutdown_report {
     shutdown_report() {}
     bool drained = false;                  // everything ended before anything was asked to stop
     std::uint64_t canceled = 0;            // tasks that ended after they were asked to stop
-    std::vector<std::string> not_stopped;  // tasks that did not end: "name (spawned at file:line)"
+    std::vector<std::string> not_stopped;  // tasks that did not end: "name (spawned at file:line)", or "unnamed task"
 };
 
 namespace detail {
@@ -134,6 +134,8 @@ task<std::invoke_result_t<Function, Arguments...>> offload_call(rt::scheduler& t
 ///
 /// Threads:   every member may be called from any thread, except that run(), shutdown() and the destructor must not be called
 ///            on one of its own workers (asserted): they would wait for themselves.
+/// Signals:   workers block all of them, so handlers run on the program's own threads. A program that a task starts inherits that
+///            mask, unless it is given another (posix_spawnattr_setsigmask).
 /// Lifetime:  tasks of other pools that moved here must have left before it is destroyed.
 /// Errors:    the constructor throws std::system_error with a message that says what was tried, what the system answered and
 ///            what to set, if no ring can be made.
@@ -162,7 +164,7 @@ class PEAL_EXPORT pool {
     template <class Function, class... Arguments>
         requires(!std::same_as<std::decay_t<Function>, spawn_options>)
     auto spawn(Function&& function, Arguments&&... arguments) {
-        return spawn(spawn_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+        return spawn(detail::unnamed_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
     }
     template <class Function, class... Arguments>
     auto spawn(const spawn_options& options, Function&& function, Arguments&&... arguments) {
@@ -175,7 +177,7 @@ class PEAL_EXPORT pool {
     /// its exception.
     template <class Function, class... Arguments>
     auto run(Function&& function, Arguments&&... arguments) {
-        return detail::run_and_take(detail::make_spawned(spawn_options("run"), scheduler_, std::forward<Function>(function),
+        return detail::run_and_take(detail::make_spawned(spawn_options("run", priority::normal, std::source_location()), scheduler_, std::forward<Function>(function),
                                                          std::forward<Arguments>(arguments)...),
                                     scheduler_);
     }
@@ -204,7 +206,8 @@ class PEAL_EXPORT pool {
     /// them to stop, waits until `stop`, and says which did not. Those are abandoned: they never run again and their memory is
     /// never freed. Idempotent; the pool is of no use after.
     shutdown_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop);
-    /// Asks every task of the pool to stop, and goes on accepting.
+    /// Asks every task of the pool to stop, and goes on accepting. A stop is never taken back: whatever such a task awaits from then
+    /// on ends with operation_canceled, in its clean-up, too.
     void request_stop() noexcept;
 
     /// The pool of the calling worker; null on any other thread.

@@ -38,7 +38,7 @@ enum class priority : std::uint8_t { high, normal, low };
 /// Says more about a task when it is spawned: `scope.spawn(peal::spawn_options("session"), session, stream)`.
 class spawn_options {
   public:
-    /// `name` must outlive the task (a string literal). It appears in reports.
+    /// `name` must outlive the task (a string literal). It appears in reports, with the place where the options were made.
     explicit spawn_options(const char* name = "", priority urgency = priority::normal,
                            std::source_location location = std::source_location::current()) noexcept
         : name_(name), priority_(urgency), location_(location) {}
@@ -54,6 +54,9 @@ class spawn_options {
 };
 
 namespace detail {
+
+/// Of spawn(fn, args...): a place in the caller cannot be had there (nothing can follow a pack of arguments), so it says line 0.
+inline spawn_options unnamed_options() noexcept { return spawn_options("", priority::normal, std::source_location()); }
 
 /// A suspended leaf that can be asked to end early. The function is called at most once, by the thread that asks.
 struct alignas(8) cancelable {

@@ -10,7 +10,8 @@ namespace peal {
 /// Owns the tasks that were spawned in it: none of them outlives it.
 ///
 /// Leave it by `co_await tasks.join()`, which waits for them to end. A scope that is destroyed while tasks run (an exception, or a
-/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks, and no others.
+/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. It runs others only
+/// when for 20 ms none of these could go on: they may wait for something that another task of this worker has to do.
 /// A child that fails costs that child: its exception goes to whoever awaits its join_handle, else to the pool's handler.
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
@@ -29,7 +30,7 @@ class PEAL_EXPORT scope {
     template <class Function, class... Arguments>
         requires(!std::same_as<std::decay_t<Function>, spawn_options>)
     auto spawn(Function&& function, Arguments&&... arguments) {
-        return spawn(spawn_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+        return spawn(detail::unnamed_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
     }
     template <class Function, class... Arguments>
     auto spawn(const spawn_options& options, Function&& function, Arguments&&... arguments) {
