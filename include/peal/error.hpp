@@ -9,6 +9,7 @@
 // Broken contract (a task awaited twice): an assertion with a message, in every build.
 // An exception of a user's function: carried by its task to whoever awaits it; of a detached task: to the pool's handler.
 
+#include <exception>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -109,5 +110,6 @@ class [[nodiscard]] result<void> {
 
 /// True for the system_error that a canceled operation throws.
 PEAL_EXPORT bool is_canceled(const std::exception& failure) noexcept;
+PEAL_EXPORT bool is_canceled(const std::exception_ptr& failure) noexcept;
 
 }  // namespace peal

@@ -3,6 +3,9 @@
 
 // Everything that a first program needs.
 
+#include <peal/combine/timeout.hpp>
+#include <peal/combine/when_all.hpp>
+#include <peal/combine/when_any.hpp>
 #include <peal/error.hpp>
 #include <peal/fs/file.hpp>
 #include <peal/fs/walk.hpp>

@@ -154,7 +154,7 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
     }
 }
 
-bool scheduler::accept(context& task, detail::task_list* list) noexcept {
+bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) noexcept {
     worker* here = this_worker();
     if (here != nullptr) {
         here->count_accepted();
@@ -357,7 +357,7 @@ void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept
     target.enqueue_on(index, item);
 }
 
-bool accept_task(rt::scheduler& target, context& task, task_list* list) noexcept { return target.accept(task, list); }
+bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept(task, list); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();

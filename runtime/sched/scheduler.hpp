@@ -81,7 +81,7 @@ class scheduler {
     void enqueue(detail::work_item& item) noexcept;
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
-    bool accept(context& task, detail::task_list* list) noexcept;
+    bool accept(detail::spawned_context& task, detail::task_list* list) noexcept;
     injection_queue& injected() noexcept { return injected_; }
     rt::idle& idle() noexcept { return idle_; }
     /// Work was published that any worker may take.

@@ -42,7 +42,7 @@ class blocked_thread final : public waiter {
 
 }  // namespace
 
-bool run_to_end(context& task, rt::scheduler* scheduler) {
+bool run_to_end(spawned_context& task, rt::scheduler* scheduler) {
     PEAL_ASSERT(this_thread.worker == nullptr,
                 "sync_wait() or pool.run() was called on a worker: it would block the worker that may have to run the task; "
                 "co_await the task, or a join_handle of spawn(), instead");

@@ -251,8 +251,8 @@ void worker::park() noexcept {
 // ---- waiting inside a destructor --------------------------------------------------------------------------------------------
 
 bool worker::belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept {
-    for (const context* task = item.owner; task != nullptr && task->list() != nullptr; task = task->list()->owner()) {
-        if (task->list() == &list) return true;
+    for (const context* part = item.owner; part != nullptr && part->root().list() != nullptr; part = part->root().list()->owner()) {
+        if (part->root().list() == &list) return true;
     }
     return false;
 }

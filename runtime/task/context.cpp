@@ -6,6 +6,8 @@
 #include <peal/detail/this_thread.hpp>
 #include <peal/error.hpp>
 
+#include <algorithm>
+
 #include "unhandled.hpp"
 
 namespace peal {
@@ -20,23 +22,19 @@ void throw_canceled(const char* operation) {
 
 }  // namespace detail
 
-namespace {
-
-bool is_cancellation(const std::exception_ptr& failure) noexcept {
-    try {
-        std::rethrow_exception(failure);
-    } catch (const std::system_error& error) {
-        return error.code() == std::errc::operation_canceled;
-    } catch (...) {
-        return false;
-    }
-}
-
-}  // namespace
-
 bool is_canceled(const std::exception& failure) noexcept {
     auto* error = dynamic_cast<const std::system_error*>(&failure);
     return error != nullptr && error->code() == std::errc::operation_canceled;
+}
+
+bool is_canceled(const std::exception_ptr& failure) noexcept {
+    try {
+        if (failure) std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+        return is_canceled(error);
+    } catch (...) {
+    }
+    return false;
 }
 
 void context::request_stop() noexcept {
@@ -46,11 +44,19 @@ void context::request_stop() noexcept {
     suspended.cancel(suspended);
 }
 
-void context::complete() noexcept {
+context::time_point context::deadline() const noexcept {
+    const detail::task_list* siblings = task_->list();
+    if (siblings == nullptr || siblings->owner() == nullptr) return deadline_;
+    return std::min(deadline_, siblings->owner()->deadline());
+}
+
+namespace detail {
+
+std::coroutine_handle<> spawned_context::ended() noexcept {
     std::exception_ptr failed = failure();
-    outcome_ = !failed                    ? detail::outcome::value
-               : is_cancellation(failed) ? detail::outcome::canceled
-                                          : detail::outcome::failed;
+    outcome_ = !failed                    ? outcome::value
+               : is_canceled(failed) ? outcome::canceled
+                                          : outcome::failed;
     failed = nullptr;
 
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
@@ -58,54 +64,57 @@ void context::complete() noexcept {
         if (is_unobserved_failure()) rt::report_unhandled(failure(), *this, accepted_by_);
         drop_payload();
     }
-    detail::task_list* list = list_;
+    task_list* list = list_;
     rt::scheduler* accepted_by = accepted_by_;
     detail::outcome outcome = outcome_;
 
-    auto waiting = join_.exchange(ended, std::memory_order_acq_rel);  // [C2]
+    auto waiting = join_.exchange(join_ended, std::memory_order_acq_rel);  // [C2]
     if (waiting != 0) {
-        auto& joiner = *reinterpret_cast<detail::waiter*>(waiting);
+        auto& joiner = *reinterpret_cast<waiter*>(waiting);
         joiner.notify(joiner);
     }
     if (list != nullptr) list->remove(*this);
     release();
     if (accepted_by != nullptr) rt::count_ended(*accepted_by, outcome);  // last: from here on the pool may end
+    return nullptr;
 }
 
-bool context::wait_for_end(detail::waiter& waiter) noexcept {
+bool spawned_context::wait_for_end(waiter& waiter) noexcept {
     std::uintptr_t expected = 0;
     if (join_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&waiter), std::memory_order_acq_rel,
                                       std::memory_order_acquire)) {  // [C2]
         return true;
     }
-    PEAL_ASSERT(expected == ended, "two coroutines await the same join_handle");
+    PEAL_ASSERT(expected == join_ended, "two coroutines await the same join_handle");
     return false;
 }
 
-bool context::forget(detail::waiter& waiter) noexcept {
+bool spawned_context::forget(waiter& waiter) noexcept {
     auto expected = reinterpret_cast<std::uintptr_t>(&waiter);
     return join_.compare_exchange_strong(expected, 0, std::memory_order_acq_rel, std::memory_order_acquire);  // [C2]
 }
 
-void context::release_handle() noexcept {
+void spawned_context::release_handle() noexcept {
     std::uint32_t before = refs_.fetch_and(~handle_bit, std::memory_order_acq_rel);  // [C3]
-    if ((before & completed_bit) != 0) {  // complete() saw the handle and left the payload to us
+    if ((before & completed_bit) != 0) {  // ended() saw the handle and left the payload to us
         if (is_unobserved_failure()) rt::report_unhandled_late(failure(), *this, accepted_by_);
         drop_payload();
     }
     release();
 }
 
-void context::abandon() noexcept {
+void spawned_context::abandon() noexcept {
     drop_payload();
     delete this;
 }
 
-void context::release() noexcept {
+void spawned_context::release() noexcept {
     if ((refs_.fetch_sub(1, std::memory_order_acq_rel) & count_mask) == 1) delete this;  // [C3]
 }
 
-bool context::is_unobserved_failure() const noexcept { return outcome_ == detail::outcome::failed && !observed_; }
+bool spawned_context::is_unobserved_failure() const noexcept { return outcome_ == outcome::failed && !observed_; }
+
+}  // namespace detail
 
 namespace this_task {
 
@@ -113,6 +122,9 @@ bool stop_requested() noexcept {
     return detail::this_thread.current != nullptr && detail::this_thread.current->stop_requested();
 }
 const char* name() noexcept { return detail::this_thread.current != nullptr ? detail::this_thread.current->name() : ""; }
+context::time_point deadline() noexcept {
+    return detail::this_thread.current != nullptr ? detail::this_thread.current->deadline() : context::no_deadline;
+}
 
 }  // namespace this_task
 }  // namespace peal

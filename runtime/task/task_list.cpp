@@ -11,7 +11,7 @@ namespace peal::detail {
 
 task_list::~task_list() { PEAL_ASSERT(first_ == nullptr, "a task_list was destroyed while tasks of it run"); }
 
-void task_list::insert(context& task) noexcept {
+void task_list::insert(spawned_context& task) noexcept {
     bool stop;
     {
         std::lock_guard guard(lock_);
@@ -26,7 +26,7 @@ void task_list::insert(context& task) noexcept {
     if (stop) task.request_stop();
 }
 
-void task_list::remove(context& task) noexcept {
+void task_list::remove(spawned_context& task) noexcept {
     lock_.lock();
     (task.previous_ == nullptr ? first_ : task.previous_->following_) = task.following_;
     (task.following_ == nullptr ? last_ : task.following_->previous_) = task.previous_;
@@ -45,7 +45,7 @@ void task_list::request_stop_all() noexcept {
         turns = size_;
     }
     for (; turns != 0; --turns) {
-        context* task;
+        spawned_context* task;
         {
             std::lock_guard guard(lock_);
             task = first_;
@@ -72,7 +72,7 @@ std::size_t task_list::size() const noexcept {
 
 void task_list::append_names(std::vector<std::string>& names) const {
     std::lock_guard guard(lock_);
-    for (context* task = first_; task != nullptr; task = task->following_) {
+    for (spawned_context* task = first_; task != nullptr; task = task->following_) {
         std::string name = task->name()[0] != '\0' ? task->name() : "unnamed task";
         if (task->spawn_location().line() != 0) {
             name += " (spawned at ";

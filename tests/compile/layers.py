@@ -31,17 +31,19 @@ LAYERS = {
     "pool": ["base", "error", "task", "sched", "uring", "wheel"],
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
+    "combine": ["base", "error", "task", "time", "wheel"],
     "net": ["base", "error", "io", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
     "process": ["base", "error", "io", "task", "time", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
-    "everything": ["error", "fs", "io", "net", "pool", "process", "task", "time"],
+    "everything": ["combine", "error", "fs", "io", "net", "pool", "process", "task", "time"],
 }
 
 # Where files belong: the longest beginning that fits.
 UNITS = {
+    "include/peal/combine/": "combine",
     "include/peal/error.hpp": "error",
     "include/peal/peal.hpp": "everything",
     "include/peal/detail/": "task",
@@ -56,6 +58,7 @@ UNITS = {
     "include/peal/task/": "task",
     "include/peal/time/": "time",
     "runtime/base/": "base",
+    "runtime/combine/": "combine",
     "runtime/fs/": "fs",
     "runtime/net/": "net",
     "runtime/pool/": "pool",

@@ -41,9 +41,9 @@ class jitter {
 // ---- the slot itself ----------------------------------------------------------------------------------------------------------
 
 /// A context without a task.
-class bare_context final : public peal::context {
+class bare_context final : public peal::detail::spawned_context {
   public:
-    bare_context() : context(peal::spawn_options("bare"), nullptr) {}
+    bare_context() : spawned_context(peal::spawn_options("bare"), nullptr) {}
     ~bare_context() override = default;
 
   private:

@@ -12,6 +12,7 @@ class scheduler;
 
 namespace peal::detail {
 
+class spawned_context;
 class task_list;
 
 /// To the back of the calling worker's queue, or to the injection queue from any other thread. Any thread.
@@ -22,7 +23,7 @@ PEAL_EXPORT void enqueue_on(rt::scheduler& target, unsigned index, work_item& it
 
 /// A task that was spawned just now: runs soon on the calling worker if it is one of `target`. Any thread.
 /// Counts the task as accepted. False, and nothing done, if the pool has stopped accepting.
-[[nodiscard]] PEAL_EXPORT bool accept_task(rt::scheduler& target, context& task, task_list* list) noexcept;
+[[nodiscard]] PEAL_EXPORT bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;
 
 /// What a coroutine waited for has happened: it goes on, on the calling worker if that belongs to its pool. Any thread.
 PEAL_EXPORT void enqueue_woken(work_item& item) noexcept;

@@ -19,6 +19,8 @@ class context;
 
 namespace peal::detail {
 
+class spawned_context;
+
 /// Told once, from any thread, that what it waits for has happened.
 struct waiter {
     using notify_function = void (*)(waiter&) noexcept;
@@ -35,9 +37,9 @@ class PEAL_EXPORT task_list {
     ~task_list();
 
     /// A task that enters a list on which request_stop_all() was called is asked to stop at once.
-    void insert(context& task) noexcept;
+    void insert(spawned_context& task) noexcept;
     /// The task has ended: it leaves, and when it was the last, the waiter is told.
-    void remove(context& task) noexcept;
+    void remove(spawned_context& task) noexcept;
 
     /// Asks every task to stop, those that come later too.
     void request_stop_all() noexcept;
@@ -54,8 +56,8 @@ class PEAL_EXPORT task_list {
   private:
     const context* const owner_;
     mutable spin_lock lock_;
-    context* first_ = nullptr;
-    context* last_ = nullptr;
+    spawned_context* first_ = nullptr;
+    spawned_context* last_ = nullptr;
     std::size_t size_ = 0;
     bool stopping_ = false;
     waiter* waiter_ = nullptr;

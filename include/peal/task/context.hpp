@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// context: what a spawned task and everything it awaits have in common: stop state, name, priority, where it was spawned.
+// context: what a task and everything it awaits have in common: stop state, deadline, and by the task it belongs to a name, a priority
+// and the place where it was spawned.
 //
-// One context per spawned task; the promise of every coroutine in its await chain points to it, so a leaf reaches it with one
-// load. Only one leaf of a chain is suspended at a time, and the cancel slot names it.
+// One context per spawned task (spawned_context), and one per part of a task that can be stopped by itself (a branch: what timeout()
+// and when_all() await, detail/branch.hpp). The promise of every coroutine in an await chain points to its context, so a leaf reaches
+// it with one load. Only one leaf of a chain is suspended at a time, and the cancel slot names it.
 //
 // field     written by                        order
 // slot_     leaf (arm, disarm), any thread    [C1] arm: release CAS 0 -> leaf; request_stop: acq_rel exchange -> stop bit: the
@@ -16,6 +18,8 @@
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
 
 #include <atomic>
+#include <chrono>
+#include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <source_location>
@@ -67,22 +71,29 @@ struct alignas(8) cancelable {
 
 enum class outcome : std::uint8_t { running, value, failed, canceled };
 
+class spawned_context;
+
 }  // namespace detail
 
-class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_memory {
+class PEAL_EXPORT context {
   public:
+    using time_point = std::chrono::steady_clock::time_point;
+    static constexpr time_point no_deadline = time_point::max();
+
     context(const context&) = delete;
     context& operator=(const context&) = delete;
 
-    /// Any thread that holds a reference. Reaches the suspended leaf, or the next one that would suspend. Idempotent.
+    /// Any thread, while the context lives. Reaches the suspended leaf, or the next one that would suspend. Idempotent.
     void request_stop() noexcept;
     bool stop_requested() const noexcept {
         return (slot_.load(std::memory_order_relaxed) & stop_bit) != 0;  // a hint: arm() decides
     }
 
-    const char* name() const noexcept { return name_; }
-    peal::priority priority() const noexcept { return priority_; }
-    const std::source_location& spawn_location() const noexcept { return location_; }
+    const char* name() const noexcept;
+    peal::priority priority() const noexcept;
+    const std::source_location& spawn_location() const noexcept;
+    /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
+    time_point deadline() const noexcept;
 
     // ---- for awaitables -------------------------------------------------------------------------------------------------
     /// Names `leaf` as what the chain is suspended on. False: a stop was requested; do not suspend, end as canceled.
@@ -105,17 +116,46 @@ class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_me
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
     void set_scheduler(rt::scheduler* scheduler) noexcept { scheduler_ = scheduler; }
 
-    /// The list it was spawned into; fixed when it was accepted.
-    const detail::task_list* list() const noexcept { return list_; }
+    /// The spawned task that this is, or is a part of.
+    const detail::spawned_context& root() const noexcept { return *task_; }
 
+    /// Called by the outermost coroutine when it has ended, on the thread that ran it. May destroy `*this`. Gives the coroutine that
+    /// goes on with this thread; null if none does.
+    [[nodiscard]] virtual std::coroutine_handle<> ended() noexcept = 0;
+
+  protected:
+    context(const detail::spawned_context* task, rt::scheduler* scheduler) noexcept : task_(task), scheduler_(scheduler) {}
+    ~context() = default;
+
+    /// Before it starts: belongs to the same task as `parent`, and runs where that runs.
+    void inherit(const context& parent) noexcept {
+        task_ = parent.task_;
+        scheduler_ = parent.scheduler_;
+        deadline_ = parent.deadline_;
+    }
+    void set_deadline(time_point when) noexcept { deadline_ = when; }
+
+  private:
+    static constexpr std::uintptr_t stop_bit = 1;
+    static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
+
+    std::atomic<std::uintptr_t> slot_{0};  // see the table above
+    const detail::spawned_context* task_;
+    rt::scheduler* scheduler_;             // changes when it moves to another pool; only while it runs
+    time_point deadline_ = no_deadline;    // set around this context; fixed before it starts
+};
+
+namespace detail {
+
+/// The context of a task that was spawned, or runs by pool.run() or sync_wait().
+class PEAL_EXPORT spawned_context : public context, public work_item, public in_frame_memory {
+  public:
     // ---- for spawn, join_handle and sync_wait ---------------------------------------------------------------------------
-    /// Called by the outermost coroutine when it has ended, on the thread that ran it. May destroy `*this`.
-    void complete() noexcept;
     /// False: it has ended already. Otherwise `waiter` is told when it ends. Requires: no other waiter (asserted).
-    [[nodiscard]] bool wait_for_end(detail::waiter& waiter) noexcept;
+    [[nodiscard]] bool wait_for_end(waiter& waiter) noexcept;
     /// Takes the waiter back. False if it has been told or is about to be.
-    [[nodiscard]] bool forget(detail::waiter& waiter) noexcept;
-    bool has_ended() const noexcept { return join_.load(std::memory_order_acquire) == ended; }  // [C2]
+    [[nodiscard]] bool forget(waiter& waiter) noexcept;
+    bool has_ended() const noexcept { return join_.load(std::memory_order_acquire) == join_ended; }  // [C2]
     /// The holder of the second reference takes its hands off; the task goes on.
     void release_handle() noexcept;
     /// A task that was never accepted is destroyed without having run.
@@ -123,12 +163,18 @@ class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_me
     /// Whoever took the result or the exception says so; otherwise a failure goes to the pool's handler.
     void set_observed() noexcept { observed_ = true; }
 
+    /// The list it was spawned into; fixed when it was accepted.
+    const task_list* list() const noexcept { return list_; }
+    const spawn_options& options() const noexcept { return options_; }
+
+    std::coroutine_handle<> ended() noexcept override;
+
   protected:
-    context(const spawn_options& options, rt::scheduler* scheduler) noexcept
-        : name_(options.name()), location_(options.location()), scheduler_(scheduler), priority_(options.priority()) {
+    spawned_context(const spawn_options& options, rt::scheduler* scheduler) noexcept
+        : context(this, scheduler), options_(options) {
         owner = this;
     }
-    virtual ~context() = default;
+    virtual ~spawned_context() = default;
 
     /// What the task ended with, null if with a value. Called once it has ended.
     virtual std::exception_ptr failure() const noexcept = 0;
@@ -136,45 +182,45 @@ class PEAL_EXPORT context : public detail::work_item, public detail::in_frame_me
     virtual void drop_payload() noexcept = 0;
 
   private:
-    friend class detail::task_list;
+    friend class task_list;
     friend class rt::scheduler;
-    friend class stop_handle;
+    friend class peal::stop_handle;
 
-    static constexpr std::uintptr_t stop_bit = 1;
-    static constexpr std::uintptr_t ended = 1;
+    static constexpr std::uintptr_t join_ended = 1;
     static constexpr std::uint32_t completed_bit = 1u << 31;
     static constexpr std::uint32_t handle_bit = 1u << 30;
     static constexpr std::uint32_t count_mask = handle_bit - 1;
 
-    static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
 
-    std::atomic<std::uintptr_t> slot_{0};  // see the table above
     std::atomic<std::uintptr_t> join_{0};
     // The running task, its handle, and stop_handles. With handle_bit when the task completes, the payload is the handle's to drop.
     std::atomic<std::uint32_t> refs_{2 | handle_bit};
 
-    const char* name_;
-    std::source_location location_;
-    rt::scheduler* scheduler_;             // changes when the task moves to another pool; only while it runs
-    rt::scheduler* accepted_by_ = nullptr; // the pool that counts it; null for sync_wait()
-
-    detail::task_list* list_ = nullptr;    // guarded by the list's lock, as are the links
-    context* previous_ = nullptr;
-    context* following_ = nullptr;
-
-    peal::priority priority_;
-    detail::outcome outcome_ = detail::outcome::running;
+    outcome outcome_ = outcome::running;
     bool observed_ = false;
+
+    const spawn_options options_;
+    rt::scheduler* accepted_by_ = nullptr;  // the pool that counts it; null for sync_wait()
+
+    task_list* list_ = nullptr;             // guarded by the list's lock, as are the links
+    spawned_context* previous_ = nullptr;
+    spawned_context* following_ = nullptr;
 };
+
+}  // namespace detail
+
+inline const char* context::name() const noexcept { return task_->options().name(); }
+inline peal::priority context::priority() const noexcept { return task_->options().priority(); }
+inline const std::source_location& context::spawn_location() const noexcept { return task_->options().location(); }
 
 /// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.
 /// Threads: one at a time; copies are independent.
 class stop_handle {
   public:
-    explicit stop_handle(context& task) noexcept : task_(&task) { task.add_reference(); }
+    explicit stop_handle(detail::spawned_context& task) noexcept : task_(&task) { task.add_reference(); }
     stop_handle(const stop_handle& other) noexcept : task_(other.task_) { task_->add_reference(); }
     stop_handle& operator=(const stop_handle& other) noexcept {
         other.task_->add_reference();
@@ -187,7 +233,7 @@ class stop_handle {
     void request_stop() noexcept { task_->request_stop(); }
 
   private:
-    context* task_;
+    detail::spawned_context* task_;
 };
 
 namespace this_task {
@@ -196,6 +242,8 @@ namespace this_task {
 PEAL_EXPORT bool stop_requested() noexcept;
 /// The name given at spawn, "" if none.
 PEAL_EXPORT const char* name() noexcept;
+/// The earliest of the deadlines and timeouts around the calling code; context::no_deadline if there is none.
+PEAL_EXPORT context::time_point deadline() noexcept;
 
 }  // namespace this_task
 }  // namespace peal

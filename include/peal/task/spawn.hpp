@@ -11,6 +11,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include <peal/detail/awaitable.hpp>
 #include <peal/detail/leaf_operation.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/task/task.hpp>
@@ -18,11 +19,6 @@
 namespace peal {
 
 namespace detail {
-
-template <class T>
-inline constexpr bool is_task = false;
-template <class T>
-inline constexpr bool is_task<task<T>> = true;
 
 template <class T>
 struct task_value {
@@ -67,7 +63,7 @@ task<std::invoke_result_t<Function, Arguments...>> call(Function& function, std:
 
 /// A spawned task that gives a T.
 template <class T>
-class spawned : public context {
+class spawned : public spawned_context {
   public:
     T take() {
         set_observed();
@@ -78,7 +74,7 @@ class spawned : public context {
     }
 
   protected:
-    using context::context;
+    using spawned_context::spawned_context;
 
     void begin_with(task<T> outermost) noexcept {
         coroutine_ = outermost.release();

@@ -11,7 +11,7 @@ namespace detail {
 
 /// Starts `task` on the calling thread, or on a worker of `scheduler`, and blocks until it has ended. Asserts that the calling thread
 /// is no worker. False if the pool refused it. Throws simulation_deadlock, having let go of the task's handle.
-PEAL_EXPORT bool run_to_end(context& task, rt::scheduler* scheduler);
+PEAL_EXPORT bool run_to_end(spawned_context& task, rt::scheduler* scheduler);
 
 template <class T>
 T run_and_take(spawned<T>* task, rt::scheduler* scheduler) {

@@ -37,8 +37,8 @@ class promise_base : public in_frame_memory {
         transfer await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
             promise_base& promise = ended.promise();
             if (promise.continuation_) return transfer_to(promise.continuation_);
-            promise.owner_->complete();  // may destroy this frame: nothing of it is touched from here on
-            return transfer_to_nobody();
+            std::coroutine_handle<> next = promise.owner_->ended();  // may destroy this frame: nothing of it is touched after this
+            return next ? transfer_to(next) : transfer_to_nobody();
         }
         void await_resume() const noexcept {}
     };

@@ -54,6 +54,15 @@ class [[nodiscard]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
     bool absolute_ = false;
 };
 
+/// Not a number and less than nothing are nothing; longer than the clock can say is for ever.
+template <class Rep, class Period>
+clock::duration bounded(std::chrono::duration<Rep, Period> length) noexcept {
+    if (!(length > length.zero())) return clock::duration::zero();
+    auto longest = std::chrono::duration_cast<std::chrono::duration<double>>(clock::duration::max() / 4);
+    if (std::chrono::duration_cast<std::chrono::duration<double>>(length) > longest) return clock::duration::max() / 4;
+    return std::chrono::ceil<clock::duration>(length);
+}
+
 }  // namespace detail
 
 /// Suspends the calling task for at least `length`; a length of zero or less does not suspend.
@@ -63,13 +72,7 @@ class [[nodiscard]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
 /// Allocates:    never.   Kernel: none; the worker's next wait ends in time.
 template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> length) noexcept {
-    if (!(length > length.zero())) return detail::sleep_operation(clock::duration::zero());  // also what is not a number
-    // Longer than the clock can say is for ever.
-    auto longest = std::chrono::duration_cast<std::chrono::duration<double>>(clock::duration::max() / 4);
-    if (std::chrono::duration_cast<std::chrono::duration<double>>(length) > longest) {
-        return detail::sleep_operation(clock::duration::max() / 4);
-    }
-    return detail::sleep_operation(std::chrono::ceil<clock::duration>(length));
+    return detail::sleep_operation(detail::bounded(length));
 }
 
 /// The same, until a point of peal::clock (std::chrono::steady_clock).

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// timeout, timeout_at: a limit in time for whatever is awaited. shield: what must finish although the task was asked to stop.
+
+#include <chrono>
+#include <optional>
+#include <source_location>
+
+#include <peal/detail/awaitable.hpp>
+#include <peal/detail/branch.hpp>
+#include <peal/detail/timer.hpp>
+#include <peal/error.hpp>
+#include <peal/time/sleep.hpp>
+
+namespace peal {
+
+namespace detail {
+
+/// The part that does not depend on what is awaited.
+///
+/// fired_   written by the timer   relaxed: read after the last holder has left ([B1])
+class PEAL_EXPORT timeout_group : public branch_group, timer {
+  protected:
+    timeout_group(std::optional<clock::duration> length, clock::time_point until, const std::source_location& where) noexcept
+        : timer(&timeout_group::time_is_over), length_(length), until_(until), where_(where) {}
+    ~timeout_group() = default;
+
+    /// Before the branch starts. `limited` is not running yet.
+    void begin_limited(std::coroutine_handle<> awaiting, context& parent, branch& limited) noexcept;
+    /// Whether this limit, and not one further out, ended what was awaited.
+    bool ended_by_timer(const std::exception_ptr& failure) const noexcept;
+    error timed_out() const;
+
+  private:
+    void stop_branches() noexcept override { limited_->request_stop(); }
+    std::uint32_t note_end(branch& which) noexcept override;
+    static void time_is_over(timer& self) noexcept;
+
+    std::optional<clock::duration> length_;  // absent: until_ was given
+    clock::time_point until_;
+    std::source_location where_;
+    branch* limited_ = nullptr;
+    std::atomic<bool> fired_{false};
+    bool timer_armed_ = false;               // fixed before the branch starts
+};
+
+template <class T>
+class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_operation final : timeout_group {
+  public:
+    timeout_operation(task<T> limited, std::optional<clock::duration> length, clock::time_point until,
+                      const std::source_location& where) noexcept
+        : timeout_group(length, until, where), branch_(std::move(limited)) {}
+
+    bool await_ready() const noexcept { return false; }
+    template <peal_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        begin_limited(awaiting, awaiting.promise().owner(), branch_);
+        branch_.start();
+        return all_started();
+    }
+    T await_resume() {
+        if (std::exception_ptr failure = branch_.failure(); failure && ended_by_timer(failure)) timed_out().raise();
+        return branch_.take();
+    }
+    peal::result<T> result() {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                await_resume();
+                return {};
+            } else {
+                return await_resume();
+            }
+        } catch (const std::system_error& failure) {
+            return error::from_exception(failure);
+        }
+    }
+
+  private:
+    branch_of<T> branch_;
+};
+
+template <class T>
+class [[nodiscard("shield() does nothing until it is awaited")]] shield_operation final : branch_group {
+  public:
+    explicit shield_operation(task<T> shielded) noexcept : branch_group(stops::stay_out), branch_(std::move(shielded)) {}
+
+    bool await_ready() const noexcept { return false; }
+    template <peal_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        branch_.prepare(*this, awaiting.promise().owner());
+        branch_.set_deadline(context::no_deadline);
+        begin(awaiting, awaiting.promise().owner(), 1);
+        branch_.start();
+        return all_started();
+    }
+    T await_resume() { return branch_.take(); }
+
+  private:
+    void stop_branches() noexcept override {}
+    std::uint32_t note_end(branch& which) noexcept override {
+        parent().set_scheduler(which.scheduler());  // the task goes on where this has led
+        return 1;
+    }
+
+    branch_of<T> branch_;
+};
+
+}  // namespace detail
+
+/// Awaits `op` for at most `length`: what has not ended by then is asked to stop, and awaited to its end.
+///
+/// Gives what `op` gives; that too if it won after all. If the time was up: throws std::system_error with std::errc::timed_out, and a
+/// text that says which timeout it was. Of several around each other the earliest counts.
+///
+/// Threads:      on a worker (asserted).
+/// Cancellation: passes it on to `op`.
+/// Lifetime:     a task is taken over. Anything else is referred to: await it in the full expression that made it.
+/// Allocates:    a frame from the free lists of the thread, unless `op` is a task.   Kernel: none.
+template <class Rep, class Period, awaitable Awaited>
+auto timeout(std::chrono::duration<Rep, Period> length, Awaited&& op, std::source_location where = std::source_location::current()) {
+    return detail::timeout_operation<await_result<Awaited>>(detail::as_task(std::forward<Awaited>(op)), detail::bounded(length),
+                                                            clock::time_point(), where);
+}
+
+/// The same, until a point of peal::clock.
+template <awaitable Awaited>
+auto timeout_at(clock::time_point until, Awaited&& op, std::source_location where = std::source_location::current()) {
+    return detail::timeout_operation<await_result<Awaited>>(detail::as_task(std::forward<Awaited>(op)), std::nullopt, until, where);
+}
+
+/// Awaits `op` whatever happens: stops and deadlines from outside do not reach it, and are seen by what the task awaits next.
+/// For clean-up that must finish; keep it short, or limit it: `co_await shield(timeout(1s, say_goodbye()))`.
+/// Lifetime: as timeout().
+template <awaitable Awaited>
+auto shield(Awaited&& op) {
+    return detail::shield_operation<await_result<Awaited>>(detail::as_task(std::forward<Awaited>(op)));
+}
+
+}  // namespace peal
