@@ -13,6 +13,13 @@
 #include <peal/net/tcp.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/process/signal.hpp>
+#include <peal/sync/barrier.hpp>
+#include <peal/sync/channel.hpp>
+#include <peal/sync/condition_variable.hpp>
+#include <peal/sync/event.hpp>
+#include <peal/sync/mutex.hpp>
+#include <peal/sync/semaphore.hpp>
+#include <peal/sync/shared_mutex.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/spawn.hpp>

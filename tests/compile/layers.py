@@ -32,13 +32,14 @@ LAYERS = {
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
     "combine": ["base", "error", "task", "time", "wheel"],
+    "sync": ["base", "combine", "error", "task"],
     "net": ["base", "error", "io", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
     "process": ["base", "error", "io", "task", "time", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
-    "everything": ["combine", "error", "fs", "io", "net", "pool", "process", "task", "time"],
+    "everything": ["combine", "error", "fs", "io", "net", "pool", "process", "sync", "task", "time"],
 }
 
 # Where files belong: the longest beginning that fits.
@@ -55,6 +56,7 @@ UNITS = {
     "include/peal/pool/": "pool",
     "include/peal/process/": "process",
     "include/peal/sim/": "sim",
+    "include/peal/sync/": "sync",
     "include/peal/task/": "task",
     "include/peal/time/": "time",
     "runtime/base/": "base",
@@ -66,6 +68,7 @@ UNITS = {
     "runtime/sched/": "sched",
     "runtime/sim/": "sim",
     "runtime/sim/simulated_driver.": "sim_driver",
+    "runtime/sync/": "sync",
     "runtime/task/": "task",
     "runtime/time/": "time",
     "runtime/time/wheel.": "wheel",

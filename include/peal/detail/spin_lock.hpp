@@ -18,6 +18,11 @@ class spin_lock {
     bool try_lock() noexcept { return !locked_.exchange(true, std::memory_order_acquire); }  // [L1]
     void unlock() noexcept { locked_.store(false, std::memory_order_release); }              // [L1]
 
+    /// For destructors. Whoever made it known, under the lock, that the object is not needed any more may still be about to unlock.
+    void wait_until_free() noexcept {
+        if (locked_.load(std::memory_order_acquire)) lock_slow();  // [L1]
+    }
+
   private:
     PEAL_EXPORT void lock_slow() noexcept;
 

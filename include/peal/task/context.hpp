@@ -71,6 +71,7 @@ struct alignas(8) cancelable {
 
 enum class outcome : std::uint8_t { running, value, failed, canceled };
 
+class claim;
 class spawned_context;
 
 }  // namespace detail
@@ -116,6 +117,9 @@ class PEAL_EXPORT context {
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
     void set_scheduler(rt::scheduler* scheduler) noexcept { scheduler_ = scheduler; }
 
+    /// The alternative of a select() that this runs in, or null.
+    detail::claim* claim() const noexcept { return claim_; }
+
     /// The spawned task that this is, or is a part of.
     const detail::spawned_context& root() const noexcept { return *task_; }
 
@@ -132,7 +136,9 @@ class PEAL_EXPORT context {
         task_ = parent.task_;
         scheduler_ = parent.scheduler_;
         deadline_ = parent.deadline_;
+        claim_ = parent.claim_;
     }
+    void set_claim(detail::claim& of) noexcept { claim_ = &of; }
     void set_deadline(time_point when) noexcept { deadline_ = when; }
 
   private:
@@ -142,7 +148,8 @@ class PEAL_EXPORT context {
     std::atomic<std::uintptr_t> slot_{0};  // see the table above
     const detail::spawned_context* task_;
     rt::scheduler* scheduler_;             // changes when it moves to another pool; only while it runs
-    time_point deadline_ = no_deadline;    // set around this context; fixed before it starts
+    time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as is
+    detail::claim* claim_ = nullptr;
 };
 
 namespace detail {
