@@ -19,7 +19,7 @@ peal::task<> session(peal::net::tcp_stream peer) {
 }
 
 peal::task<> serve(peal::net::tcp_listener listener) {
-    peal::scope sessions;  // joins or cancels what it started
+    peal::scope sessions(peal::on_error::keep_going);  // joins or cancels what it started
     for (;;) sessions.spawn(session, co_await listener.accept());
 }
 

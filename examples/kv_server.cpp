@@ -40,7 +40,7 @@ struct server {
     peal::net::tcp_listener& listener;
     kv::store data;
     session_list list;
-    peal::scope sessions;  // the last member: it ends before what the sessions use
+    peal::scope sessions{peal::on_error::keep_going};  // the last member: it ends before what the sessions use
 };
 
 // ---- the end of something, in a limited time -------------------------------------------------------------

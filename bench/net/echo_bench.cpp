@@ -25,7 +25,7 @@ peal::task<> session(peal::net::tcp_stream peer) {
 
 /// Ends when its connections have.
 peal::task<> serve(peal::net::tcp_listener& listener, std::int64_t connections) {
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (; connections != 0; --connections) {
         peal::net::tcp_stream peer = co_await listener.accept();
         sessions.spawn(session, std::move(peer));

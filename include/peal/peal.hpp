@@ -3,6 +3,7 @@
 
 // Everything that a first program needs.
 
+#include <peal/combine/select.hpp>
 #include <peal/combine/timeout.hpp>
 #include <peal/combine/when_all.hpp>
 #include <peal/combine/when_any.hpp>
@@ -21,8 +22,11 @@
 #include <peal/sync/semaphore.hpp>
 #include <peal/sync/shared_mutex.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/blocking.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/spawn.hpp>
+#include <peal/task/stop_token.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
+#include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>

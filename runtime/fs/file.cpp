@@ -191,7 +191,8 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
                 }
                 return true;
             };
-            co_await peal::detail::blocking_call(restore);
+            peal::detail::blocking_call restoring(restore, peal::detail::blocking_class::files);
+            co_await restoring;
         }
         co_await target.sync();
         path_operation renaming(operation_kind::rename, beside, &path);

@@ -120,7 +120,8 @@ directory_walk::~directory_walk() = default;
 
 task<std::vector<entry>> directory_walk::next() {
     auto read = [this] { return state_->read_batch(); };
-    co_return co_await peal::detail::blocking_call(read);
+    peal::detail::blocking_call reading(read, peal::detail::blocking_class::files);
+    co_return co_await reading;
 }
 
 }  // namespace peal::fs

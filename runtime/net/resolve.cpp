@@ -54,7 +54,9 @@ std::vector<address> look_up(const std::string& host, const std::string& service
 
 task<std::vector<address>> resolve(std::string host, std::string service) {
     auto ask = [&host, &service] { return look_up(host, service); };
-    co_return co_await detail::blocking_call(ask);
+    std::stop_source unused;  // the system's resolver cannot be interrupted; a lookup that waits for a thread can
+    peal::detail::blocking_call asking(ask, peal::detail::blocking_class::names, &unused);
+    co_return co_await asking;
 }
 
 }  // namespace peal::net

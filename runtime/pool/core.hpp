@@ -20,7 +20,7 @@ class pool::core {
     pool& owner;
     const std::chrono::milliseconds drain_timeout;
     const std::chrono::milliseconds stop_timeout;
-    rt::blocking_threads blocking;
+    rt::blocking_pool blocking;
     rt::scheduler scheduler;
 };
 

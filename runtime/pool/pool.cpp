@@ -2,6 +2,7 @@
 
 #include <peal/pool/pool.hpp>
 
+#include <algorithm>
 #include <cstdio>
 
 #include <peal/detail/this_thread.hpp>
@@ -32,7 +33,7 @@ pool::core::core(pool& owner, const pool_options& options)
     : owner(owner),
       drain_timeout(options.drain_timeout),
       stop_timeout(options.stop_timeout),
-      blocking(options.name),
+      blocking(options.name, std::max(1u, options.blocking_threads)),
       scheduler(settings_of(options)) {
     scheduler.set_owner(this);
 }

@@ -2,8 +2,12 @@
 
 #include <peal/task/scope.hpp>
 
+#include <condition_variable>
+#include <mutex>
+
 #include <peal/detail/this_thread.hpp>
 
+#include "../task/unhandled.hpp"
 #include "scheduler.hpp"
 
 namespace peal {
@@ -14,7 +18,29 @@ rt::scheduler& scope::pool_of_caller() noexcept {
     return *scheduler;
 }
 
+void scope::child_list::take(task_list& self, std::exception_ptr failure, const context& task) noexcept {
+    auto& list = static_cast<child_list&>(self);
+    constexpr std::size_t kept = 64;
+    bool is_first;
+    bool is_kept;
+    {
+        std::lock_guard guard(list.lock);
+        is_first = !std::exchange(list.failed, true);
+        is_kept = list.owner() != nullptr && list.others.size() < kept;  // without a task nobody joins
+        if (is_kept && is_first) list.first = failure;
+        if (is_kept && !is_first) list.others.push_back(failure);
+    }
+    if (!is_kept) rt::report_unhandled(std::move(failure), task, task.scheduler());
+    if (is_first) list.request_stop_all();
+}
+
 scope::~scope() {
+    wait_for_children();
+    // Nobody has joined: what a child failed with must not go unseen.
+    if (children_.first) rt::report_unhandled(std::move(children_.first), *children_.owner(), children_.owner()->scheduler());
+}
+
+void scope::wait_for_children() noexcept {
     if (children_.size() == 0) return;
     children_.request_stop_all();
     if (detail::this_thread.worker != nullptr) {

@@ -95,7 +95,7 @@ class simulated_world {
 
 class simulated_driver final : public driver {
   public:
-    simulated_driver(simulated_world& world, blocking_threads& elsewhere) noexcept : driver(elsewhere), world_(world) {}
+    simulated_driver(simulated_world& world, blocking_pool& elsewhere) noexcept : driver(elsewhere), world_(world) {}
 
     void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override { poll(ready); }

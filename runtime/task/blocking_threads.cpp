@@ -22,18 +22,31 @@ void blocking_threads::finish() noexcept {
     thread_ended_.wait(lock, [this] { return threads_ == 0; });
 }
 
-void blocking_threads::run(blocking_job& job) noexcept {
+bool blocking_threads::try_run(blocking_job& job) noexcept {
     std::unique_lock lock(mutex_);
-    if (queued_ >= idle_ && threads_ < thread_limit && !start_thread() && threads_ == 0) {
-        lock.unlock();
-        job.run(job);  // no thread can be had: slower, and the same result
-        return;
-    }
+    if (queued_ >= idle_ && threads_ < limit_ && !start_thread() && threads_ == 0) return false;
     job.next = nullptr;
+    job.previous = last_;
+    job.is_queued = true;
     (first_ == nullptr ? first_ : last_->next) = &job;
     last_ = &job;
     ++queued_;
     work_or_end_.notify_one();
+    return true;
+}
+
+bool blocking_threads::remove(blocking_job& job) noexcept {
+    std::lock_guard guard(mutex_);
+    if (!job.is_queued) return false;
+    unlink(job);
+    return true;
+}
+
+void blocking_threads::unlink(blocking_job& job) noexcept {
+    job.is_queued = false;
+    (job.previous == nullptr ? first_ : job.previous->next) = job.next;
+    (job.next == nullptr ? last_ : job.next->previous) = job.previous;
+    --queued_;
 }
 
 bool blocking_threads::is_busy() const noexcept {
@@ -54,7 +67,7 @@ bool blocking_threads::start_thread() noexcept {
         --threads_;
         return false;
     }
-    pthread_setname_np(thread, (name_ + "/block").substr(0, 15).c_str());
+    pthread_setname_np(thread, name_.substr(0, 15).c_str());
     pthread_detach(thread);
     return true;
 }
@@ -64,8 +77,7 @@ void blocking_threads::thread_main() noexcept {
     for (;;) {
         if (first_ != nullptr) {
             blocking_job& job = *first_;
-            first_ = job.next;
-            --queued_;
+            unlink(job);
             lock.unlock();
             job.run(job);
             lock.lock();

@@ -61,7 +61,9 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
 
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
     if ((refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) == 0) {  // [C3]
-        if (is_unobserved_failure()) rt::report_unhandled(failure(), *this, accepted_by_);
+        if (is_unobserved_failure() && (list_ == nullptr || !list_->take_failure(failure(), *this))) {
+            rt::report_unhandled(failure(), *this, accepted_by_);
+        }
         drop_payload();
     }
     task_list* list = list_;

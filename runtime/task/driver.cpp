@@ -108,7 +108,7 @@ void driver::perform_elsewhere(detail::operation& operation) noexcept {
         completed_elsewhere(operation);
         return;
     }
-    elsewhere_.run(*made);
+    elsewhere_.files.run(*made);
 }
 
 }  // namespace peal::rt

@@ -34,11 +34,11 @@ namespace peal::rt {
 
 using time_point = std::chrono::steady_clock::time_point;
 
-class blocking_threads;
+class blocking_pool;
 
 class driver {
   public:
-    explicit driver(blocking_threads& elsewhere) noexcept : elsewhere_(elsewhere) {}
+    explicit driver(blocking_pool& elsewhere) noexcept : elsewhere_(elsewhere) {}
     driver(const driver&) = delete;
     driver& operator=(const driver&) = delete;
     virtual ~driver() = default;
@@ -104,7 +104,7 @@ class driver {
         }
     }
 
-    blocking_threads& elsewhere() noexcept { return elsewhere_; }
+    blocking_pool& elsewhere() noexcept { return elsewhere_; }
 
     bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
 
@@ -158,7 +158,7 @@ class driver {
     std::atomic<state> state_{state::running};
     mpsc_stack<detail::operation, &detail::operation::next_cancel> cancels_;
     mpsc_stack<detail::work_item, &detail::work_item::next> elsewhere_done_;
-    blocking_threads& elsewhere_;
+    blocking_pool& elsewhere_;
 };
 
 }  // namespace peal::rt

@@ -18,7 +18,7 @@
 
 namespace peal::rt {
 
-uring_driver::uring_driver(unsigned ring_entries, blocking_threads& elsewhere) : driver(elsewhere), ring_(ring_entries) {
+uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {
     wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
 }

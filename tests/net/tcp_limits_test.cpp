@@ -155,7 +155,7 @@ peal::task<> echo_session(tcp_stream peer) {
 }
 
 peal::task<> serve_crowd(tcp_listener& listener) {
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (int i = 0; i < crowd; ++i) sessions.spawn(echo_session, co_await listener.accept());
     co_await sessions.join();
 }

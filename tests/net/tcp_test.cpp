@@ -51,7 +51,7 @@ peal::task<> echo_session(tcp_stream peer) {
 }
 
 peal::task<> serve(tcp_listener& listener, int connections) {
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (int i = 0; i < connections; ++i) sessions.spawn(echo_session, co_await listener.accept());
     co_await sessions.join();
 }

@@ -29,7 +29,7 @@ void send_self(int number) { ::kill(::getpid(), number); }
 peal::task<> wait_for_ever() { co_await peal::sleep_for(1h); }
 
 peal::task<> serve_and_signal(int number, std::atomic<int>& ended) {
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (int i = 0; i < 10; ++i) sessions.spawn(wait_for_ever);
     send_self(number);
     try {

@@ -70,7 +70,7 @@ peal::task<> session(tcp_stream peer, std::uint64_t seed) {
 
 peal::task<> serve(peal::net::tcp_listener& listener, support::stopper& stopper) {
     support::dice dice(11);
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (;;) {
         auto started = sessions.spawn(peal::spawn_options("session"), session, co_await listener.accept(), dice.next());
         if (dice.one_in(6)) stopper.stop_after(std::chrono::nanoseconds(dice.below(200'000)), started.stop_handle());

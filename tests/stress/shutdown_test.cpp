@@ -24,7 +24,7 @@ peal::task<> echo(peal::net::tcp_stream peer) {
 }
 
 peal::task<> serve(peal::net::tcp_listener& listener) {
-    peal::scope sessions;
+    peal::scope sessions(peal::on_error::keep_going);
     for (;;) sessions.spawn(echo, co_await listener.accept());
 }
 

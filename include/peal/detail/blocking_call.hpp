@@ -1,46 +1,59 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// blocking_call: run a function on a blocking thread of the pool and suspend meanwhile. For system calls without a ring operation.
+// blocking_call: run a function on a blocking thread of the pool and suspend meanwhile. For system calls without a ring operation, and
+// for peal::blocking().
 
 #include <exception>
 #include <optional>
+#include <stop_token>
 #include <utility>
 
-#include <peal/detail/schedule.hpp>
+#include <peal/detail/leaf_operation.hpp>
 #include <peal/task/task.hpp>
 
 namespace peal::detail {
 
-class PEAL_EXPORT blocking_call_base : public work_item {
+/// Classes do not wait for each other's threads.
+enum class blocking_class : unsigned char { names, files, calls };
+
+class PEAL_EXPORT blocking_call_base : public leaf_operation {
   public:
-    blocking_call_base(const blocking_call_base&) = delete;
-    blocking_call_base& operator=(const blocking_call_base&) = delete;
     bool await_ready() const noexcept { return false; }
     template <peal_promise Promise>
-    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        start(awaiting, awaiting.promise().owner());
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        return start(awaiting, awaiting.promise().owner());
     }
 
   protected:
     using run_function = void (*)(blocking_call_base&) noexcept;
-    explicit blocking_call_base(run_function run) noexcept : run_(run) {}
+    /// With `stopped`: can be canceled while it waits for a thread; then, a stop is passed on to that.
+    blocking_call_base(run_function run, blocking_class threads, std::stop_source* stopped) noexcept
+        : leaf_operation(&blocking_call_base::stop_call), run_(run), stopped_(stopped), threads_(threads) {}
 
   private:
-    void start(std::coroutine_handle<> awaiting, context& task) noexcept;
+    class job;
+    bool start(std::coroutine_handle<> awaiting, context& task) noexcept;
+    bool call_here() noexcept;
+    static void stop_call(cancelable& self) noexcept;
 
     run_function run_;
-    alignas(void*) std::byte job_[3 * sizeof(void*)];  // the blocking thread's view of this object
+    std::stop_source* stopped_;
+    void* given_to_ = nullptr;                   // the threads that have the job
+    alignas(void*) std::byte job_[6 * sizeof(void*)];  // the blocking thread's view of this object
+    blocking_class threads_;
 };
 
-/// Not cancelable: the thread is inside the system. `Function` gives a value by return.
+/// `Function` gives a value by return, and is called once.
 template <class Function>
 class [[nodiscard]] blocking_call : public blocking_call_base {
   public:
-    explicit blocking_call(Function& function) noexcept : blocking_call_base(&blocking_call::run), function_(function) {}
+    explicit blocking_call(Function& function, blocking_class threads, std::stop_source* stopped = nullptr) noexcept
+        : blocking_call_base(&blocking_call::run, threads, stopped), function_(function) {}
 
     std::invoke_result_t<Function&> await_resume() {
         if (failure_) std::rethrow_exception(failure_);
+        if (!value_) throw_canceled("blocking call");
         return std::move(*value_);
     }
 

@@ -30,6 +30,7 @@ class branch_group;
 
 class branch : public context {
   public:
+    using context::set_claim;
     using context::set_deadline;
 
     /// Before anybody may stop it.
@@ -100,6 +101,8 @@ class PEAL_EXPORT branch_group : public work_item, public cancelable {
     void begin(std::coroutine_handle<> awaiting, context& parent, std::uint32_t holders) noexcept;
     /// All branches are started. False: all have ended, the caller goes on; otherwise it is suspended, and nothing of this may be touched.
     [[nodiscard]] bool all_started() noexcept;
+    /// Branches that are not started. Before all_started().
+    void skip(std::uint32_t branches) noexcept { held_.fetch_sub(branches, std::memory_order_relaxed); }  // the starter stays
     /// A holder that is no branch leaves, on any thread. Whoever is last resumes the waiting coroutine by a queue.
     void leave() noexcept;
 

@@ -55,6 +55,18 @@ class leaf_operation : public work_item, public cancelable {
         return !second_.exchange(true, std::memory_order_acq_rel);  // [O1] false: the stopper was first, go on at once
     }
 
+    /// The same without a cancel slot: nothing from outside ends it early.
+    template <class Register>
+    bool suspend_for_good(std::coroutine_handle<> awaiting, context& task, Register try_register) noexcept {
+        handle = awaiting;
+        owner = &task;
+        expect_no_stopper();
+        starting_.lock();
+        bool registered = try_register();
+        starting_.unlock();
+        return registered;
+    }
+
     /// The event has happened. The registration is used up.
     void happened() noexcept {
         await_start();

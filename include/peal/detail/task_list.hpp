@@ -8,6 +8,7 @@
 // nothing of it after it released the lock.
 
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,12 @@ struct waiter {
 
 class PEAL_EXPORT task_list {
   public:
-    /// `owner` is the task in whose frame the list lies; null for the lists of a pool.
-    explicit task_list(const context* owner = nullptr) noexcept : owner_(owner) {}
+    /// Takes the failure of a task that nobody else takes. Called by the thread on which the task ended, before it leaves the list.
+    using failure_function = void (*)(task_list&, std::exception_ptr failure, const context& task) noexcept;
+
+    /// `owner` is the task in whose frame the list lies; null for the lists of a pool. Without `take_failure` the pool's handler gets them.
+    explicit task_list(const context* owner = nullptr, failure_function take_failure = nullptr) noexcept
+        : owner_(owner), take_failure_(take_failure) {}
     task_list(const task_list&) = delete;
     task_list& operator=(const task_list&) = delete;
     ~task_list();
@@ -45,6 +50,12 @@ class PEAL_EXPORT task_list {
     void request_stop_all() noexcept;
     std::size_t size() const noexcept;
     const context* owner() const noexcept { return owner_; }
+    /// False: the pool's handler is to have it.
+    bool take_failure(const std::exception_ptr& failure, const context& task) noexcept {
+        if (take_failure_ == nullptr) return false;
+        take_failure_(*this, failure, task);
+        return true;
+    }
     void append_names(std::vector<std::string>& names) const;
 
     /// `waiter` is told when the list becomes empty. False, and nothing stored, if it is empty already.
@@ -55,6 +66,7 @@ class PEAL_EXPORT task_list {
 
   private:
     const context* const owner_;
+    const failure_function take_failure_;
     mutable spin_lock lock_;
     spawned_context* first_ = nullptr;
     spawned_context* last_ = nullptr;

@@ -30,6 +30,7 @@ struct thread_state {
     context* current = nullptr;       // the task that runs here now
     std::coroutine_handle<> next;     // hand-over, see above
     bool in_chain = false;            // resume_chain() is below on the stack
+    unsigned turn = 0;                // where the next select() begins
 };
 
 // One load relative to the thread pointer: no call, no guard. The variable has no constructor to run, so constinit holds.

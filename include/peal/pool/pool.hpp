@@ -27,6 +27,7 @@ class pool_options {
     unsigned workers;                  // at most 1024
     std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
     std::vector<int> pin_to_cpus;      // worker i runs on CPU pin_to_cpus[i % size]; empty: the system decides
+    unsigned blocking_threads = 64;    // at most so many for peal::blocking(), made when needed; more calls wait
     unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
 
     std::function<void(unsigned index)> on_worker_start;  // in the worker's thread, before its first task; must not throw

@@ -3,24 +3,37 @@
 
 // scope: tasks that end before the block that started them does.
 
+#include <exception>
+#include <utility>
+#include <vector>
+
 #include <peal/task/spawn.hpp>
 
 namespace peal {
+
+/// What the failure of a child means for a scope.
+enum class on_error : bool {
+    stop_siblings,  // the first one stops the others, and join() throws it: the children do one thing together
+    keep_going,     // it costs that child, and goes to the pool's handler: the children have nothing to do with each other
+};
 
 /// Owns the tasks that were spawned in it: none of them outlives it.
 ///
 /// Leave it by `co_await tasks.join()`, which waits for them to end. A scope that is destroyed while tasks run (an exception, or a
 /// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. It runs others only
 /// when for 20 ms none of these could go on: they may wait for something that another task of this worker has to do.
-/// A child that fails costs that child: its exception goes to whoever awaits its join_handle, else to the pool's handler.
+///
+/// The failure of a child belongs to who holds its join_handle when it ends, and else to the scope: see on_error. Being canceled is no
+/// failure. To limit how many children run, let each take a permit along:
+///     tasks.spawn(fetch, co_await limit.acquire(), url);
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
 /// Cancellation: a canceled join() asks the children to stop and still waits for them, then reports operation_canceled.
 /// Lifetime:     must end before the pool does, and before the task that made it. What the children refer to must be declared before the scope.
-/// Allocates:    nothing itself; a child that has ended leaves nothing behind.
+/// Allocates:    nothing itself; a child that has ended leaves nothing behind, but for failures of one that stops its siblings.
 class PEAL_EXPORT scope {
   public:
-    scope() noexcept : children_(detail::this_thread.current) {}
+    explicit scope(on_error policy = on_error::stop_siblings) noexcept : children_(detail::this_thread.current, policy) {}
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
     ~scope();
@@ -46,13 +59,30 @@ class PEAL_EXPORT scope {
     std::size_t size() const noexcept { return children_.size(); }
 
     class join_operation;
-    /// Waits until all children have ended.
+    /// Waits until all children have ended. Throws the first failure (on_error::stop_siblings).
     [[nodiscard]] join_operation join() noexcept;
+    /// Those that came after the first, at most 64 (children that were stopped rarely fail). After join().
+    const std::vector<std::exception_ptr>& other_failures() const noexcept { return children_.others; }
 
   private:
     static rt::scheduler& pool_of_caller() noexcept;
+    void wait_for_children() noexcept;
 
-    detail::task_list children_;
+    /// The list of children, and their failures: guarded by `lock` while children run.
+    class child_list : public detail::task_list {
+      public:
+        child_list(const context* owner, on_error policy) noexcept
+            : task_list(owner, policy == on_error::stop_siblings ? &child_list::take : nullptr) {}
+        detail::spin_lock lock;
+        bool failed = false;
+        std::exception_ptr first;
+        std::vector<std::exception_ptr> others;
+
+      private:
+        static void take(task_list& self, std::exception_ptr failure, const context& task) noexcept;
+    };
+
+    child_list children_;
 };
 
 class [[nodiscard]] scope::join_operation : detail::leaf_operation, detail::waiter {
@@ -72,6 +102,7 @@ class [[nodiscard]] scope::join_operation : detail::leaf_operation, detail::wait
         return joined_.children_.wait_for_empty(*this);
     }
     void await_resume() const {
+        if (joined_.children_.first) std::rethrow_exception(std::exchange(joined_.children_.first, nullptr));
         if (stopped_) detail::throw_canceled("scope join");
     }
 
