@@ -6,6 +6,7 @@
 #include <peal/net/tcp.hpp>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 #include <atomic>
 #include <optional>
@@ -143,6 +144,65 @@ TEST_CASE("tcp cancel: a task that was asked to stop begins no operation") {
     pool.run(body);
 }
 
+namespace {
+
+peal::task<std::size_t> read_exactly_on(peal::pool& pool, unsigned worker, tcp_stream& stream, std::span<std::byte> into) {
+    co_await pool.schedule_on(worker);
+    co_return co_await stream.read_exactly(into);
+}
+
+/// True when nothing lies in the socket's buffer: the reader has taken it.
+bool becomes_empty(int fd) {
+    auto deadline = std::chrono::steady_clock::now() + 20s;  // a guard against a hang
+    for (int waiting = 1; std::chrono::steady_clock::now() < deadline; std::this_thread::yield()) {
+        if (::ioctl(fd, FIONREAD, &waiting) == 0 && waiting == 0) return true;
+    }
+    return false;
+}
+
+peal::task<> stop_on(peal::pool& pool, unsigned worker, peal::stop_handle task) {
+    co_await pool.schedule_on(worker);
+    task.request_stop();
+}
+
+}  // namespace
+
+TEST_CASE("tcp cancel: a read_exactly that has received bytes reports them, and the next read goes on behind them") {
+    peal::pool pool(peal::pool_options(2));
+    stream_pair ends = pool.run(support::connected_pair);
+    std::vector<std::byte> buffer(1000);
+    std::uint64_t position = 0;
+    auto send = [&](std::size_t size_bytes, std::uint64_t from) {
+        std::vector<std::byte> bytes = support::pattern(size_bytes, from);
+        REQUIRE(::send(ends.second.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(size_bytes));
+    };
+    for (int who = 0; who < 3; ++who) {
+        for (std::size_t portions : {1u, 3u}) {
+            auto reading = pool.spawn(read_exactly_on, pool, 0u, std::ref(ends.first), std::span<std::byte>(buffer));
+            for (std::size_t i = 0; i < portions; ++i) {
+                send(100, position + 100 * i);
+                REQUIRE(becomes_empty(ends.first.native_handle()));
+            }
+            std::this_thread::sleep_for(5ms);  // it waits for more
+            CHECK_FALSE(reading.has_ended());
+            if (who < 2) {
+                pool.run(stop_on, pool, static_cast<unsigned>(who), reading.stop_handle());
+            } else {
+                reading.request_stop();
+            }
+            auto count = pool.run([](peal::join_handle<std::size_t> ended) -> peal::task<std::size_t> { co_return co_await ended; },
+                                  std::move(reading));
+            REQUIRE(count == 100 * portions);
+            CHECK(support::fits(std::span(buffer).first(count), position));
+            position += count;
+            send(1000, position);
+            REQUIRE(pool.run(read_exactly_on, pool, 0u, std::ref(ends.first), std::span<std::byte>(buffer)) == 1000);
+            CHECK(support::fits(buffer, position));
+            position += 1000;
+        }
+    }
+}
+
 // ---- cancellation races with completion ------------------------------------------------------------------------------------------
 
 namespace {
@@ -151,6 +211,12 @@ using moved = std::optional<std::size_t>;  // none: canceled
 
 peal::task<moved> read_once(tcp_stream& stream, std::span<std::byte> into) {
     auto result = co_await peal::as_result(stream.read(into));
+    if (result) co_return *result;
+    if (!result.error().is_canceled()) result.error().raise();
+    co_return std::nullopt;
+}
+peal::task<moved> read_exactly_once(tcp_stream& stream, std::span<std::byte> into) {
+    auto result = co_await peal::as_result(stream.read_exactly(into));
     if (result) co_return *result;
     if (!result.error().is_canceled()) result.error().raise();
     co_return std::nullopt;
@@ -176,12 +242,14 @@ void stop_somehow(peal::pool& pool, support::stopper& outside, std::mt19937_64& 
     }
 }
 
-peal::task<> reads_race(peal::pool& pool, tcp_stream& stream, support::stopper& outside, verdict& judged, std::uint64_t& read,
-                        int& canceled) {
+using read_function = peal::task<moved> (*)(tcp_stream&, std::span<std::byte>);
+
+peal::task<> reads_race(peal::pool& pool, read_function read_some, tcp_stream& stream, support::stopper& outside, verdict& judged,
+                        std::uint64_t& read, int& canceled) {
     std::mt19937_64 random(1);
     std::vector<std::byte> buffer(64);
     for (int i = 0; i < rounds; ++i) {
-        auto reading = pool.spawn(read_once, std::ref(stream), std::span<std::byte>(buffer));
+        auto reading = pool.spawn(read_some, std::ref(stream), std::span<std::byte>(buffer));
         stop_somehow(pool, outside, random, reading.stop_handle());
         moved count = co_await reading;
         if (!count) {
@@ -221,6 +289,7 @@ peal::task<std::uint64_t> read_the_rest(tcp_stream& stream, std::uint64_t positi
 
 TEST_CASE("tcp cancel: a read that races with data gives the data or leaves it") {
     unsigned workers = GENERATE(1u, 2u);
+    read_function read_some = GENERATE(read_function(read_once), read_function(read_exactly_once));
     peal::pool pool{peal::pool_options(workers)};
     stream_pair ends = pool.run(support::connected_pair);
     verdict judged;
@@ -231,7 +300,7 @@ TEST_CASE("tcp cancel: a read that races with data gives the data or leaves it")
     {
         support::stopper outside;
         std::thread sender([&] { sent = trickle(ends.second.native_handle(), enough); });
-        pool.run(reads_race, pool, std::ref(ends.first), std::ref(outside), judged, std::ref(read), std::ref(canceled));
+        pool.run(reads_race, pool, read_some, std::ref(ends.first), std::ref(outside), judged, std::ref(read), std::ref(canceled));
         enough = true;
         sender.join();
     }

@@ -4,15 +4,23 @@
 
 #include <peal/pool/pool.hpp>
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
+#include <peal/fs/file.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/time/sleep.hpp>
 
@@ -20,6 +28,7 @@
 #include "support/catch.hpp"
 #include "support/captured_stderr.hpp"
 #include "support/leaks.hpp"
+#include "support/sockets.hpp"
 
 using namespace std::chrono_literals;
 
@@ -115,7 +124,7 @@ TEST_CASE("shutdown: what does not stop is named, with the place where it was sp
     };
     CHECK(names("deaf (spawned at ") == 1);
     CHECK(names("deaf inside (spawned at ") == 1);
-    CHECK(names("unnamed task (spawned at ") == 1);
+    CHECK(names("unnamed task") == 1);
     CHECK(report.not_stopped[0].ends_with("shutdown_test.cpp:" + std::to_string(line) + ")"));
     auto counts = pool->counts();
     CHECK(counts.live == 3);
@@ -175,14 +184,70 @@ TEST_CASE("shutdown: two threads at once both get the report") {
     CHECK(reports[1].drained);
 }
 
-TEST_CASE("shutdown: a task that spawns while the pool drains is told") {
+// ---- while it drains -------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+bool is_refused(peal::pool& pool) {
+    try {
+        pool.spawn(rest, 0ms).detach();
+    } catch (const std::system_error& failure) {
+        return peal::is_canceled(failure);
+    }
+    return false;
+}
+
+/// Spawns its successor, and a child in a scope.
+peal::task<> generation(peal::pool& pool, int more, std::atomic<int>& ended) {
+    co_await peal::sleep_for(100us);
+    if (more > 0) pool.spawn(generation, pool, more - 1, std::ref(ended)).detach();
+    peal::scope children;
+    children.spawn(rest, 1ms);
+    auto awaited = pool.spawn(rest, 1ms);
+    co_await awaited;
+    co_await children.join();
+    ++ended;
+}
+
+peal::task<> begins_when_told(peal::pool& pool, const std::atomic<bool>& told, std::atomic<int>& ended) {
+    while (!told) co_await peal::sleep_for(100us);
+    co_await generation(pool, 10, ended);
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: while a pool drains its own tasks may spawn, and nobody else") {
+    unsigned workers = GENERATE(1u, 2u);
+    peal::pool pool{peal::pool_options(workers)};
+    peal::pool other(peal::pool_options(1));
+    std::atomic<bool> told{false};
+    std::atomic<int> ended{0};
+    pool.spawn(begins_when_told, pool, std::cref(told), std::ref(ended)).detach();
+    peal::shutdown_report report;
+    std::thread ender([&] { report = pool.shutdown(long_enough, long_enough); });
+    bool refused = false;
+    for (auto patience = std::chrono::steady_clock::now() + 10s; !refused && std::chrono::steady_clock::now() < patience;) {
+        refused = is_refused(pool);  // from the moment on that the other thread has got so far
+    }
+    CHECK(refused);
+    CHECK(other.run([](peal::pool& draining) { return is_refused(draining); }, pool));  // a worker, but not one of its own
+    CHECK(ended == 0);
+    told = true;
+    ender.join();
+    CHECK(report.drained);
+    CHECK(report.canceled == 0);
+    CHECK(ended == 11);
+    CHECK(pool.counts().failed == 0);
+    CHECK(pool.counts().canceled == 2);  // those that were refused
+    CHECK(adds_up(pool.counts()));
+}
+
+TEST_CASE("shutdown: when the time to drain is over a task that spawns is told") {
     auto body = [](peal::pool& pool, std::atomic<int>& refused) -> peal::task<> {
         for (;;) {
-            co_await peal::sleep_for(100us);
-            try {
-                pool.spawn(rest, 0ms).detach();
-            } catch (const std::system_error& failure) {
-                if (peal::is_canceled(failure)) ++refused;
+            static_cast<void>(co_await peal::as_result(peal::sleep_for(100us)));  // takes no notice of the stop
+            if (is_refused(pool)) {
+                ++refused;
                 co_return;
             }
         }
@@ -190,10 +255,215 @@ TEST_CASE("shutdown: a task that spawns while the pool drains is told") {
     peal::pool pool(peal::pool_options(1));
     std::atomic<int> refused{0};
     pool.spawn(body, pool, std::ref(refused)).detach();
-    std::this_thread::sleep_for(5ms);
-    CHECK(pool.shutdown(long_enough, long_enough).drained);
+    auto report = pool.shutdown(20ms, long_enough);
+    CHECK_FALSE(report.drained);
+    CHECK(report.not_stopped.empty());
     CHECK(refused == 1);
+    CHECK(pool.counts().completed > 1);  // those that were spawned before
     CHECK(adds_up(pool.counts()));
+}
+
+TEST_CASE("shutdown: waiting for ever is waiting for ever") {
+    constexpr auto for_ever = std::chrono::milliseconds::max();
+    peal::pool idle(peal::pool_options(1));
+    idle.run(rest, 0ms);
+    CHECK(idle.shutdown(for_ever, for_ever).drained);
+    peal::pool pool(peal::pool_options(2));
+    for (int i = 0; i < 10; ++i) pool.spawn(rest, 30ms).detach();
+    CHECK(pool.shutdown(for_ever, for_ever).drained);
+    CHECK(pool.counts().completed == 10);
+    peal::pool canceled(peal::pool_options(1));
+    canceled.spawn(rest, std::chrono::milliseconds(1h)).detach();
+    auto report = canceled.shutdown(1ms, for_ever);
+    CHECK(report.canceled == 1);
+    CHECK(report.not_stopped.empty());
+}
+
+// ---- who takes no notice of a stop -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<> reads_on(peal::net::tcp_stream quiet) {
+    std::array<std::byte, 10> buffer;
+    for (;;) {
+        try {
+            static_cast<void>(co_await quiet.read(buffer));
+        } catch (...) {
+        }
+    }
+}
+
+peal::task<> sleeps_on() {
+    for (;;) {
+        try {
+            co_await peal::sleep_for(1h);
+        } catch (...) {
+        }
+    }
+}
+
+peal::task<> takes_leave(peal::pool& pool, std::atomic<int>& left) {
+    try {
+        co_await peal::sleep_for(1h);
+    } catch (const std::system_error&) {
+    }
+    for (int i = 0; i < 50; ++i) co_await pool.schedule();
+    ++left;
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: a loop that swallows every error is named, and holds up nobody else") {
+    unsigned workers = GENERATE(1u, 2u);
+    auto ends = support::local_pair();
+    std::atomic<int> left{0};
+    std::optional<peal::pool> pool(std::in_place, peal::pool_options(workers));
+    pool->spawn(peal::spawn_options("reads on"), reads_on, std::move(ends.first)).detach();
+    pool->spawn(peal::spawn_options("sleeps on"), sleeps_on).detach();
+    for (int i = 0; i < 20; ++i) pool->spawn(takes_leave, *pool, std::ref(left)).detach();
+    std::this_thread::sleep_for(5ms);
+    auto began = std::chrono::steady_clock::now();
+    auto report = pool->shutdown(10ms, 500ms);
+    CHECK(std::chrono::steady_clock::now() - began < 10s);
+    support::expected_frames += 2 * 2;
+    support::expected_descriptors += 2 * workers + 1;  // and the stream
+    CHECK_FALSE(report.drained);
+    CHECK(left == 20);
+    CHECK(report.canceled == 20);
+    REQUIRE(report.not_stopped.size() == 2);
+    CHECK(report.not_stopped[0].starts_with("reads on "));
+    CHECK(report.not_stopped[1].starts_with("sleeps on "));
+    support::captured_stderr captured;
+    pool.reset();
+    CHECK(captured.text().find("2 tasks did not stop") != std::string::npos);
+}
+
+namespace {
+
+peal::task<> reads_once(peal::net::tcp_stream& quiet) {
+    std::array<std::byte, 10> buffer;
+    static_cast<void>(co_await quiet.read(buffer));
+}
+
+/// Its children are asked to stop by nobody, because it takes no notice itself.
+peal::task<> stuck_with_children(peal::net::tcp_stream quiet, std::vector<peal::stop_handle>& stops) {
+    peal::scope children;
+    auto sleeping = children.spawn(rest, std::chrono::milliseconds(1h));
+    auto reading = children.spawn(reads_once, std::ref(quiet));
+    stops.push_back(sleeping.stop_handle());
+    stops.push_back(reading.stop_handle());
+    sleeping.detach();
+    reading.detach();
+    co_await support::never();
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: a stop_handle of a task that was abandoned may be used when the pool is gone") {
+    support::captured_stderr captured;
+    auto ends = support::local_pair();
+    std::vector<peal::stop_handle> stops;
+    std::optional<peal::join_handle<>> kept;
+    {
+        peal::pool_options options(1);
+        options.drain_timeout = 20ms;
+        options.stop_timeout = 20ms;
+        peal::pool pool(options);
+        kept.emplace(pool.spawn(stuck));
+        stops.push_back(kept->stop_handle());
+        auto parent = pool.spawn(stuck_with_children, std::move(ends.first), std::ref(stops));
+        stops.push_back(parent.stop_handle());
+    }
+    expect_abandoned(4);
+    support::expected_descriptors += 1;  // the stream
+    REQUIRE(stops.size() == 4);
+    for (int twice = 0; twice < 2; ++twice) {
+        for (auto& each : stops) each.request_stop();
+    }
+    CHECK_FALSE(kept->has_ended());
+    kept.reset();
+    std::thread([&stops] {
+        for (auto& each : stops) each.request_stop();
+        stops.clear();
+    }).join();
+    CHECK(captured.text().find("4 tasks") == std::string::npos);  // two are named, two are counted
+    CHECK(captured.text().find("2 tasks in scopes") != std::string::npos);
+}
+
+// ---- where it happens --------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Of `own`, with detours over `other`.
+peal::task<> commutes(peal::pool& own, peal::pool& other, std::atomic<int>& ended) {
+    for (int i = 0; i < 20; ++i) {
+        co_await other.schedule();
+        co_await own.schedule();
+        co_await peal::sleep_for(100us);
+    }
+    ++ended;
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: a pool may be destroyed by a worker of another pool; its tasks drain") {
+    auto destroys = [](std::unique_ptr<peal::pool> inner) -> peal::task<bool> {
+        inner.reset();
+        co_await peal::sleep_for(1ms);  // this worker is well
+        co_return peal::pool::current() != nullptr;
+    };
+    auto makes_and_destroys = [](std::atomic<int>& ended) -> peal::task<bool> {
+        peal::pool_options options(2);
+        options.drain_timeout = 5ms;
+        peal::pool& outer = *peal::pool::current();
+        peal::pool inner(options);
+        for (int i = 0; i < 10; ++i) inner.spawn(takes_leave, inner, std::ref(ended)).detach();  // has to be asked
+        auto failed = inner.spawn([] { throw std::runtime_error("in the other pool"); });
+        bool thrown = false;
+        try {
+            co_await failed;
+        } catch (const std::runtime_error&) {
+            thrown = true;
+        }
+        auto report = inner.shutdown(5ms, long_enough);
+        co_return thrown && report.canceled == 10 && report.not_stopped.empty() && peal::pool::current() == &outer;
+    };
+    unsigned workers = GENERATE(1u, 2u);
+    peal::pool outer(peal::pool_options(2));
+    for (int round = 0; round < 5; ++round) {
+        std::atomic<int> ended{0};
+        auto inner = std::make_unique<peal::pool>(peal::pool_options(workers));
+        for (int i = 0; i < 20; ++i) inner->spawn(commutes, *inner, outer, std::ref(ended)).detach();
+        CHECK(outer.run(destroys, std::move(inner)));
+        CHECK(ended == 20);
+        ended = 0;
+        CHECK(outer.run(makes_and_destroys, std::ref(ended)));
+        CHECK(ended == 10);
+    }
+    CHECK(outer.shutdown(long_enough, long_enough).drained);
+    CHECK(adds_up(outer.counts()));
+}
+
+TEST_CASE("shutdown: a file that on_worker_stop lets go is closed") {
+    std::vector<int> descriptors;
+    std::vector<peal::fs::file> files;
+    for (int i = 0; i < 3; ++i) {
+        descriptors.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        REQUIRE(descriptors.back() >= 0);
+        files.emplace_back(descriptors.back());
+    }
+    {
+        peal::pool_options options(3);
+        options.on_worker_stop = [&files](unsigned index) { peal::fs::file gone = std::move(files[index]); };
+        peal::pool pool(options);
+        pool.run(rest, 1ms);
+    }
+    auto is_open = [](int fd) { return ::fcntl(fd, F_GETFD) >= 0; };
+    auto deadline = std::chrono::steady_clock::now() + 5s;
+    for (int fd : descriptors) {
+        while (is_open(fd) && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(1ms);
+        CHECK_FALSE(is_open(fd));
+    }
 }
 
 TEST_CASE("shutdown: request_stop() of the pool cancels what runs") {

@@ -3,6 +3,7 @@
 #include "sched/run_queue.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -32,16 +33,35 @@ std::vector<numbered> items_of(std::size_t count) {
 }
 
 // The positions of a queue run up to 2^32 and begin again; pushing so often would take a minute. An explicit instantiation may name
-// private members: so a queue can be made that stands just before that.
-template <auto Head, auto Tail>
+// private members: so a queue can be made that stands just before that, and one from which a thief has claimed but not copied yet.
+template <auto Head, auto Tail, auto Slots>
 struct opens_run_queue {
-    friend void set_positions(run_queue& queue, std::uint32_t position) {
-        (queue.*Head).store(std::uint64_t{position} << 32 | position);
-        (queue.*Tail).store(position);
-    }
+    friend std::atomic<std::uint64_t>& head_of(run_queue& queue) { return queue.*Head; }
+    friend std::atomic<std::uint32_t>& tail_of(run_queue& queue) { return queue.*Tail; }
+    friend std::array<std::atomic<peal::detail::work_item*>, run_queue::capacity>& slots_of(run_queue& queue) { return queue.*Slots; }
 };
-void set_positions(run_queue& queue, std::uint32_t position);
-template struct opens_run_queue<&run_queue::head_, &run_queue::tail_>;
+std::atomic<std::uint64_t>& head_of(run_queue& queue);
+std::atomic<std::uint32_t>& tail_of(run_queue& queue);
+std::array<std::atomic<peal::detail::work_item*>, run_queue::capacity>& slots_of(run_queue& queue);
+template struct opens_run_queue<&run_queue::head_, &run_queue::tail_, &run_queue::slots_>;
+
+void set_positions(run_queue& queue, std::uint32_t position) {
+    head_of(queue).store(std::uint64_t{position} << 32 | position);
+    tail_of(queue).store(position);
+}
+/// The first step of a thief.
+void claim(run_queue& queue, std::uint32_t count) {
+    std::uint64_t head = head_of(queue).load();
+    head_of(queue).store(head >> 32 << 32 | static_cast<std::uint32_t>(head + count));
+}
+/// Its last.
+void give_free(run_queue& queue) {
+    std::uint64_t real = static_cast<std::uint32_t>(head_of(queue).load());
+    head_of(queue).store(real << 32 | real);
+}
+peal::detail::work_item* slot_of(run_queue& queue, std::uint32_t position) {
+    return slots_of(queue)[position % run_queue::capacity].load();
+}
 
 constexpr std::uint32_t before_wrap = ~std::uint32_t{0} - 100;
 
@@ -123,6 +143,38 @@ TEST_CASE("run_queue: a thief takes the older half, rounded up, and keeps all bu
                 numbered another;
                 REQUIRE(queue->try_push(another));  // the slots are free again
             }
+        }
+    }
+}
+
+TEST_CASE("run_queue: a worker that steals leaves alone what another thief still reads in its own queue") {
+    constexpr std::uint32_t full = run_queue::capacity;
+    for (std::uint32_t position : beginnings) {
+        for (std::uint32_t count : {2u, 100u, 127u, 128u, 129u, 130u, 200u, 255u, 256u}) {
+            auto own = queue_at(position);
+            auto items = items_of(count);
+            for (auto& item : items) REQUIRE(own->try_push(item));
+            std::uint32_t claimed = count - count / 2;
+            claim(*own, claimed);  // here the thief was interrupted; the owner goes on
+            for (std::uint32_t i = claimed; i < count; ++i) REQUIRE(number_of(own->try_pop()) == i);
+            REQUIRE(own->try_pop() == nullptr);
+            REQUIRE(own->size() == 0);
+
+            auto victim = queue_at(200);
+            auto others = items_of(full);
+            for (auto& item : others) REQUIRE(victim->try_push(item));
+            auto* first = victim->steal_half(*own);
+            for (std::uint32_t i = 0; i < claimed; ++i) REQUIRE(slot_of(*own, position + i) == &items[i]);
+            if (first == nullptr) {
+                REQUIRE(count > full / 2);  // else there was room
+                REQUIRE(victim->size() == full);
+            }
+            give_free(*own);
+            if (first == nullptr) first = victim->steal_half(*own);
+            REQUIRE(first == &others[full / 2 - 1]);
+            for (std::uint32_t i = 0; i + 1 < full / 2; ++i) REQUIRE(own->try_pop() == &others[i]);
+            REQUIRE(own->try_pop() == nullptr);
+            REQUIRE(victim->size() == full / 2);
         }
     }
 }

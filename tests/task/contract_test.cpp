@@ -2,6 +2,14 @@
 
 // Broken contracts of tasks, handles and scopes: each is an assertion whose message tells the rule.
 
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+#include <system_error>
+#include <thread>
+
+#include <peal/net/tcp.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
 #include <peal/task/scope.hpp>
@@ -10,6 +18,7 @@
 
 #include "support/catch.hpp"
 #include "support/death.hpp"
+#include "support/sockets.hpp"
 
 namespace {
 
@@ -103,6 +112,45 @@ peal::task<> joins_scope_from_two_tasks(peal::pool& pool) {
     co_await second;
 }
 
+peal::task<> sleeps_twice(peal::pool&) {
+    auto sleep = peal::sleep_for(1ms);
+    co_await sleep;
+    co_await sleep;
+}
+
+peal::task<> sleeps_twice_when_stopped(peal::pool& pool) {
+    auto sleeping = pool.spawn([]() -> peal::task<> {
+        auto sleep = peal::sleep_for(1h);
+        for (;;) {
+            try {
+                co_await sleep;
+            } catch (const std::system_error&) {
+            }
+        }
+    });
+    co_await pool.schedule();
+    sleeping.request_stop();
+    co_await sleeping;
+}
+
+peal::task<> reads_twice(peal::net::tcp_stream& stream) {
+    std::array<std::byte, 1> buffer;
+    auto reading = stream.read(buffer);
+    static_cast<void>(co_await reading);
+    static_cast<void>(co_await reading);
+}
+
+peal::task<> reads_twice_when_stopped(peal::net::tcp_stream& stream) {
+    std::array<std::byte, 1> buffer;
+    auto reading = stream.read(buffer);
+    for (;;) {
+        try {
+            static_cast<void>(co_await reading);
+        } catch (const std::system_error&) {
+        }
+    }
+}
+
 peal::task<> names_a_worker_too_many(peal::pool& pool) { co_await pool.schedule_on(pool.size()); }
 
 }  // namespace
@@ -140,6 +188,23 @@ TEST_CASE("contract: peal::spawn and timers say that they need a worker") {
     CHECK(spawning.says("peal::spawn() called outside a pool: use pool.spawn()"));
     auto sleeping = support::death_of([] { peal::sync_wait(sleeps_and_gives_one()); });
     CHECK(sleeping.says("co_await pool.schedule() before it"));
+}
+
+TEST_CASE("contract: an operation and a sleep are awaited once") {
+    CHECK(death_in_task(sleeps_twice).says("sleep_for() or another wait was awaited twice"));
+    CHECK(death_in_task(sleeps_twice_when_stopped).says("sleep_for() or another wait was awaited twice"));
+    auto on_a_pool = [](peal::task<> (*fn)(peal::net::tcp_stream&), bool stopped) {
+        return support::death_of([fn, stopped] {
+            auto ends = support::local_pair();
+            static_cast<void>(::write(ends.second.native_handle(), "ab", 2));  // enough for both
+            peal::pool pool(peal::pool_options(1));
+            auto task = pool.spawn(fn, std::ref(ends.first));
+            if (stopped) task.request_stop();
+            while (!task.has_ended()) std::this_thread::yield();
+        });
+    };
+    CHECK(on_a_pool(reads_twice, false).says("an I/O operation was awaited twice"));
+    CHECK(on_a_pool(reads_twice_when_stopped, true).says("an I/O operation was awaited twice"));
 }
 
 TEST_CASE("contract: schedule_on names a worker that exists") {
