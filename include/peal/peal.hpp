@@ -3,6 +3,7 @@
 
 // Everything that a first program needs.
 
+#include <peal/combine/retry.hpp>
 #include <peal/combine/select.hpp>
 #include <peal/combine/timeout.hpp>
 #include <peal/combine/when_all.hpp>
@@ -15,10 +16,13 @@
 #include <peal/pool/pool.hpp>
 #include <peal/process/signal.hpp>
 #include <peal/sync/barrier.hpp>
+#include <peal/sync/broadcast.hpp>
 #include <peal/sync/channel.hpp>
 #include <peal/sync/condition_variable.hpp>
 #include <peal/sync/event.hpp>
+#include <peal/sync/lazy.hpp>
 #include <peal/sync/mutex.hpp>
+#include <peal/sync/oneshot.hpp>
 #include <peal/sync/semaphore.hpp>
 #include <peal/sync/shared_mutex.hpp>
 #include <peal/task/as_result.hpp>

@@ -15,6 +15,8 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <mutex>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -157,16 +159,7 @@ class channel_core {
     }
 
   private:
-    class guard {
-      public:
-        explicit guard(spin_lock& lock) noexcept : lock_(lock) { lock_.lock(); }
-        guard(const guard&) = delete;
-        guard& operator=(const guard&) = delete;
-        ~guard() { lock_.unlock(); }
-
-      private:
-        spin_lock& lock_;
-    };
+    using guard = std::lock_guard<spin_lock>;
 
     /// Under the lock, not closed. True: `item` was moved from; `woken` is the receiver that has it, if there is one.
     bool put(T& item, claim* giver, wait_operation*& woken) {
