@@ -10,8 +10,8 @@ namespace peal {
 /// Owns the tasks that were spawned in it: none of them outlives it.
 ///
 /// Leave it by `co_await tasks.join()`, which waits for them to end. A scope that is destroyed while tasks run (an exception, or a
-/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. It runs others only
-/// when for 20 ms none of these could go on: they may wait for something that another task of this worker has to do.
+/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. Of others it runs one every
+/// 20 ms if nobody else can: it may be what a child waits for that takes no notice of the stop.
 /// A child that fails costs that child: its exception goes to whoever awaits its join_handle, else to the pool's handler.
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
