@@ -87,6 +87,11 @@ class scheduler {
     /// Work was published that any worker may take.
     void wake_one() noexcept;
 
+    /// Workers that wait in the destructor of a scope (worker::run_only).
+    void enter_nested_wait() noexcept { nested_waits_.fetch_add(1, std::memory_order_relaxed); }  // a hint: looked at again and again
+    void leave_nested_wait() noexcept { nested_waits_.fetch_sub(1, std::memory_order_relaxed); }
+    bool all_wait_nested() const noexcept { return nested_waits_.load(std::memory_order_relaxed) >= size(); }
+
     // ---- ends -------------------------------------------------------------------------------------------------------------
     void count_ended(detail::outcome outcome) noexcept;
     void report_unhandled(std::exception_ptr failure, const context& task) noexcept;
@@ -146,6 +151,7 @@ class scheduler {
     std::atomic<phase> phase_{phase::running};
     std::atomic<gate> gate_{gate::open};
     std::atomic<unsigned> visitors_{0};
+    std::atomic<unsigned> nested_waits_{0};
     std::atomic<std::uint64_t> outside_accepted_{0};
     std::atomic<std::uint64_t> outside_ended_[4] = {};
 

@@ -16,7 +16,7 @@ namespace {
 constexpr unsigned lifo_streak_limit = 3;                             // guess after Tokio, not measured
 constexpr auto poll_every = std::chrono::microseconds(100);           // of running
 constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
-constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then anything may run
+constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
 }  // namespace
 
@@ -257,6 +257,35 @@ bool worker::belongs_to(const detail::work_item& item, const detail::task_list& 
     return false;
 }
 
+/// True for tasks around one that waits in a destructor on this stack: run here, they could come to wait for what lies below them.
+bool worker::is_below(const detail::work_item& item) const noexcept {
+    for (const nested_wait* wait = nested_waits_; wait != nullptr; wait = wait->outer) {
+        const detail::task_list* list = &wait->list;
+        while (list != nullptr && list->owner() != nullptr) {
+            const detail::spawned_context& around = list->owner()->root();
+            if (item.owner != nullptr && &item.owner->root() == &around) return true;
+            list = around.list();
+        }
+    }
+    return false;
+}
+
+template <class Predicate>
+detail::work_item* worker::take_pinned(Predicate is_wanted) noexcept {
+    detail::work_item* taken = nullptr;
+    detail::work_list left;
+    while (!pinned_.empty()) {
+        detail::work_item& item = pinned_.pop_front();
+        if (taken == nullptr && is_wanted(item)) {
+            taken = &item;
+        } else {
+            left.push_back(item);
+        }
+    }
+    pinned_.append(left);
+    return taken;
+}
+
 void worker::collect(detail::work_list& ready) noexcept {
     driver_->poll(ready_);
     timers_.advance(driver_->now());
@@ -295,7 +324,10 @@ void worker::run_only(detail::task_list& list) noexcept {
     } ended(*driver_);
     if (!list.wait_for_empty(ended)) return;
 
-    time_point last_progress = driver_->now();
+    nested_wait here{list, nested_waits_};
+    nested_waits_ = &here;
+    if (here.outer == nullptr) scheduler_.enter_nested_wait();
+    time_point patient_since = driver_->now();
     while (list.size() != 0) {
         driver_->poll(ready_);
         timers_.advance(driver_->now());
@@ -309,24 +341,32 @@ void worker::run_only(detail::task_list& list) noexcept {
             if (detail::work_item* item = steal()) found.push_back(*item);
         }
         // Everything is sorted before anything runs: what runs may wait in a destructor of its own, and looks for its tasks in the
-        // queues and in held_. Pinned items stay where they are, except one that may run now.
-        bool impatient = driver_->now() - last_progress > nested_patience;
+        // queues and in held_.
+        // When patience is over, one item of others runs that nobody else can run: a pinned one, or any if all workers wait like this.
+        bool impatient = driver_->now() - patient_since > nested_patience;
+        detail::work_item* of_others = nullptr;
         detail::work_list others;
         while (!found.empty()) {
             detail::work_item& item = found.pop_front();
-            (impatient || belongs_to(item, list) ? held_ : others).push_back(item);
-        }
-        detail::work_item* chosen = held_.empty() ? nullptr : &held_.pop_front();
-        detail::work_list pinned_left;
-        while (!pinned_.empty()) {
-            detail::work_item& item = pinned_.pop_front();
-            if (chosen == nullptr && (impatient || belongs_to(item, list))) {
-                chosen = &item;
+            if (belongs_to(item, list)) {
+                held_.push_back(item);
+            } else if (impatient && of_others == nullptr && scheduler_.all_wait_nested() && !is_below(item)) {
+                of_others = &item;
             } else {
-                pinned_left.push_back(item);
+                others.push_back(item);
             }
         }
-        pinned_.append(pinned_left);
+        if (impatient && of_others == nullptr) {
+            of_others = take_pinned([&](const detail::work_item& item) { return !belongs_to(item, list) && !is_below(item); });
+        }
+        detail::work_item* chosen = of_others;
+        if (chosen != nullptr) {
+            patient_since = driver_->now();
+        } else if (!held_.empty()) {
+            chosen = &held_.pop_front();
+        } else {
+            chosen = take_pinned([&](const detail::work_item& item) { return belongs_to(item, list); });
+        }
         bool has_others = !others.empty();
         if (has_others) {
             scheduler_.injected().push_all(others);
@@ -335,7 +375,6 @@ void worker::run_only(detail::task_list& list) noexcept {
         if (chosen != nullptr) {
             end_search();
             execute(*chosen);
-            last_progress = driver_->now();
             continue;
         }
         driver_->prepare_to_park();
@@ -346,7 +385,9 @@ void worker::run_only(detail::task_list& list) noexcept {
         time_point look_again = driver_->now() + (has_others ? std::chrono::milliseconds(1) : std::chrono::milliseconds(20));
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
-    while (!held_.empty()) push(held_.pop_front());  // of an outer wait, if it was impatient
+    if (here.outer == nullptr) scheduler_.leave_nested_wait();
+    nested_waits_ = here.outer;
+    while (!held_.empty()) push(held_.pop_front());  // of outer waits
     if (!list.forget(ended)) {
         while (!ended.told.load(std::memory_order_acquire)) {  // [N1] the last child is between telling and letting go
         }

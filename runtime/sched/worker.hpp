@@ -58,7 +58,7 @@ class worker {
     void push_spawned(detail::work_item& item) noexcept;
     void push_woken(detail::work_item& item) noexcept;
 
-    /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left.
+    /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left. For others: README.md, last section.
     void run_only(detail::task_list& list) noexcept;
     /// True for tasks of `list`, and for tasks spawned below these.
     static bool belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept;
@@ -101,6 +101,9 @@ class worker {
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
     void park() noexcept;
+    template <class Predicate>
+    detail::work_item* take_pinned(Predicate is_wanted) noexcept;
+    bool is_below(const detail::work_item& item) const noexcept;
 
     rt::scheduler& scheduler_;
     const unsigned index_;
@@ -115,6 +118,11 @@ class worker {
     detail::work_list ready_;               // what a poll gave, on its way into the queue
     detail::work_list pinned_;              // what came through the inbox
     detail::work_list held_;                // run_only(): may run here, waits for its turn
+    struct nested_wait {
+        const detail::task_list& list;
+        const nested_wait* outer;
+    };
+    const nested_wait* nested_waits_ = nullptr;  // run_only() calls on this thread's stack, the innermost first
     bool pinned_turn_ = false;
     unsigned lifo_streak_ = 0;
     bool searching_ = false;

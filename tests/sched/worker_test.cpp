@@ -179,13 +179,13 @@ TEST_CASE("worker: destructors of scopes that are nested on one worker find thei
     }
 }
 
-// Not run: it hangs now and then with two workers. A destructor that was impatient runs the parent of the very task that lies below it
-// on the stack, and the parent's destructor waits for that task.
-TEST_CASE("worker: destructors of scopes that meet on one worker find their tasks", "[.]") {
+// A destructor that has lost patience must not run the parent of the very task that lies below it on the stack: the parent's destructor
+// would wait for that task.
+TEST_CASE("worker: destructors of scopes that meet on one worker find their tasks") {
     for (unsigned workers : {1u, 2u}) {
         peal::pool pool{peal::pool_options(workers)};
-        for (unsigned hops = 0; hops < 6; ++hops) {
-            for (unsigned child_hops = 0; child_hops < 6; ++child_hops) {
+        for (unsigned hops : {0u, 3u}) {
+            for (unsigned child_hops : {0u, 3u}) {
                 std::atomic<int> ended{0};
                 // Two at a time: each meets the tasks of the other.
                 auto other = pool.spawn(leaves_children_that_leave, pool, child_hops, hops, std::ref(ended));

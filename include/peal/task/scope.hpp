@@ -20,8 +20,8 @@ enum class on_error : bool {
 /// Owns the tasks that were spawned in it: none of them outlives it.
 ///
 /// Leave it by `co_await tasks.join()`, which waits for them to end. A scope that is destroyed while tasks run (an exception, or a
-/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. It runs others only
-/// when for 20 ms none of these could go on: they may wait for something that another task of this worker has to do.
+/// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. Of others it runs one every
+/// 20 ms if nobody else can: it may be what a child waits for that takes no notice of the stop.
 ///
 /// The failure of a child belongs to who holds its join_handle when it ends, and else to the scope: see on_error. Being canceled is no
 /// failure. To limit how many children run, let each take a permit along:
