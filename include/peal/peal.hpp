@@ -3,6 +3,7 @@
 
 // Everything that a first program needs.
 
+#include <peal/combine/drain.hpp>
 #include <peal/combine/retry.hpp>
 #include <peal/combine/select.hpp>
 #include <peal/combine/timeout.hpp>

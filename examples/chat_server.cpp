@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+
+// Shows: one sender and many receivers (broadcast), two things at once per connection (when_any), slow peers, an end that says goodbye.
+// Run:   chat_server --port 7001         Expect: `nc 127.0.0.1 7001` in two terminals: give a name each, then talk.
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <peal/peal.hpp>
+
+#include "support/line_reader.hpp"
+#include "support/server_options.hpp"
+
+using namespace std::chrono_literals;
+using peal::net::tcp_stream;
+
+using line = std::shared_ptr<const std::string>;  // one copy for all who read it
+using room = peal::broadcast<line>;
+
+void say(room& all, std::string text) { all.send(std::make_shared<const std::string>(std::move(text))); }
+
+peal::task<> write_line(tcp_stream& peer, const std::string& text) {
+    std::string bytes = text + '\n';
+    co_await peal::timeout(5s, peer.write_all(peal::io::bytes_of(bytes)));  // who takes nothing for so long is gone
+}
+
+/// What the peer says, until it leaves.
+peal::task<> listen(room& all, examples::line_reader& lines, const std::string& name) {
+    while (auto text = co_await lines.next()) say(all, name + ": " + *text);
+}
+
+/// What everybody says, until the room is closed or the peer is too slow for it.
+peal::task<> tell(room::subscriber heard, tcp_stream& peer) {
+    while (auto next = co_await heard.receive()) {
+        if (next->missed != 0) {
+            co_await write_line(peer, "* you are too slow: " + std::to_string(next->missed) + " lines are lost. Goodbye.");
+            co_return;
+        }
+        co_await write_line(peer, *next->item);
+    }
+    co_await write_line(peer, "* the server ends. Goodbye.");
+}
+
+peal::task<> session(room& all, tcp_stream peer) {
+    examples::line_reader lines(peer);
+    co_await write_line(peer, "* your name?");
+    auto name = co_await peal::timeout(60s, lines.next());
+    if (!name || name->empty()) co_return;
+    room::subscriber heard = all.subscribe();
+    say(all, "* " + *name + " comes");
+    std::exception_ptr failure;
+    try {
+        co_await peal::when_any(listen(all, lines, *name), tell(heard, peer));
+    } catch (...) {
+        failure = std::current_exception();  // the connection broke: the others hear of that, too
+    }
+    say(all, "* " + *name + " leaves");
+    if (failure) std::rethrow_exception(failure);
+}
+
+peal::task<> serve(peal::net::tcp_listener listener) {
+    room all(64);  // lines that a peer may be behind
+    peal::scope sessions(peal::on_error::keep_going);
+    try {
+        for (;;) sessions.spawn(session, std::ref(all), co_await listener.accept());
+    } catch (const std::system_error& failure) {
+        if (!peal::is_canceled(failure)) throw;
+    }
+    all.close();
+    co_await peal::drain(1s, sessions);
+}
+
+int main(int argc, char** argv) {
+    examples::server_options options(argc, argv, "chat_server", 7001);
+    try {
+        auto listener = peal::net::tcp_listener::bind(peal::net::address::from(options.host, options.port));
+        peal::pool_options settings(options.workers);
+        settings.on_unhandled = [](std::exception_ptr, const peal::context&) {};  // a peer that breaks off costs its session, and no line
+        peal::pool pool(settings);
+        std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+        std::fflush(stdout);
+        peal::process::run_until_terminated(pool, serve, std::move(listener));
+    } catch (const std::exception& failure) {
+        std::fprintf(stderr, "chat_server: %s\n", failure.what());
+        return 1;
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+
+// Shows: both directions of a connection at once (when_all), half-close, idle timeout, a limit of connections (semaphore), draining.
+// Run:   tcp_proxy --port 7002 --to 127.0.0.1:6379     Expect: `redis-cli -p 7002 ping` is answered by what listens on 6379.
+//        On SIGTERM it accepts no more, lets what runs go on for --drain seconds, and names the connections that it had to cut.
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <peal/peal.hpp>
+
+#include "support/server_options.hpp"
+
+using namespace std::chrono_literals;
+using peal::net::tcp_stream;
+
+struct settings {
+    std::string host;
+    std::string service;
+    std::chrono::seconds idle{60};
+    std::chrono::seconds drain{5};
+    std::size_t connections = 1000;
+};
+
+/// When something was last passed on in either direction, and how much in all.
+struct activity {
+    peal::clock::time_point latest = peal::clock::now();
+    std::size_t bytes = 0;
+};
+
+/// Passes on what comes, until it ends; that too. Throws timed_out when neither direction has moved anything for so long.
+peal::task<> pass_on(tcp_stream& from, tcp_stream& to, activity& seen, std::chrono::seconds idle) {
+    std::array<std::byte, 32 * 1024> buffer;
+    for (;;) {
+        auto reading = peal::timeout_at(seen.latest + idle, from.read(buffer));
+        auto bytes = co_await peal::as_result(reading);
+        if (!bytes && bytes.error().code() == std::errc::timed_out && peal::clock::now() < seen.latest + idle) continue;  // the other one has
+        if (bytes.value() == 0) break;
+        co_await peal::timeout(idle, to.write_all(std::span(buffer).first(*bytes)));
+        seen.latest = peal::clock::now();
+        seen.bytes += *bytes;
+    }
+    to.shutdown_write();
+}
+
+peal::task<> session(const settings& how, [[maybe_unused]] peal::semaphore::permit counted, tcp_stream client) {
+    std::string name = client.peer_address().to_string();
+    activity seen;
+    try {
+        tcp_stream server = co_await peal::timeout(10s, tcp_stream::connect(how.host, how.service));
+        co_await peal::when_all(pass_on(client, server, seen, how.idle), pass_on(server, client, seen, how.idle));
+    } catch (const std::system_error& failure) {
+        std::fprintf(stderr, "tcp_proxy: %s cut after %zu bytes: %s\n", name.c_str(), seen.bytes, failure.what());
+    }
+}
+
+peal::task<> serve(const settings& how, peal::net::tcp_listener listener) {
+    peal::semaphore limit(how.connections);
+    peal::scope sessions(peal::on_error::keep_going);
+    try {
+        for (;;) {
+            auto permit = co_await limit.acquire();  // who comes when all are taken waits in the backlog
+            auto client = co_await listener.accept();
+            sessions.spawn(session, std::ref(how), std::move(permit), std::move(client));
+        }
+    } catch (const std::system_error& failure) {
+        if (!peal::is_canceled(failure)) throw;
+    }
+    listener.close();
+    co_await peal::drain(how.drain, sessions);
+}
+
+int main(int argc, char** argv) {
+    settings how;
+    constexpr std::string_view more = " --to HOST:PORT [--idle SECONDS] [--drain SECONDS] [--connections N]";
+    auto ours = [&](std::string_view option, std::string_view value) {
+        auto number = [&](unsigned long most) { return examples::server_options::number("tcp_proxy", option, value, 1, most, more); };
+        if (option == "--idle") return how.idle = std::chrono::seconds(number(86400)), true;
+        if (option == "--drain") return how.drain = std::chrono::seconds(number(3600)), true;
+        if (option == "--connections") return how.connections = number(100'000), true;
+        std::size_t colon = value.rfind(':');
+        if (option != "--to" || colon == std::string_view::npos) return false;
+        how.host = value.substr(0, colon);
+        how.service = value.substr(colon + 1);
+        return true;
+    };
+    examples::server_options options(argc, argv, "tcp_proxy", 7002, ours, more);
+    if (how.service.empty()) examples::usage_error("tcp_proxy", "--to HOST:PORT is missing: where to?", more);
+    try {
+        auto listener = peal::net::tcp_listener::bind(peal::net::address::from(options.host, options.port));
+        peal::pool_options pool_settings(options.workers);
+        pool_settings.drain_timeout = how.drain;
+        peal::pool pool(pool_settings);
+        std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+        std::fflush(stdout);
+        peal::process::run_until_terminated(pool, serve, std::ref(how), std::move(listener));
+    } catch (const std::exception& failure) {
+        std::fprintf(stderr, "tcp_proxy: %s\n", failure.what());
+        return 1;
+    }
+}
