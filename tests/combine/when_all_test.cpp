@@ -389,7 +389,10 @@ peal::task<int> pops(support::mailbox<int>& box) { co_return co_await box.pop();
 /// Values for two mailboxes, each after a few turns of the queue.
 peal::task<> pushes(peal::pool& pool, support::mailbox<int>& first, support::mailbox<int>& second, unsigned first_hops,
                     unsigned second_hops) {
-    for (unsigned i = 0; i < first_hops; ++i) co_await pool.schedule();
+    for (unsigned i = 0; i < first_hops; ++i) {
+        support::spin_for(2us);
+        co_await pool.schedule();
+    }
     first.push(1);
     for (unsigned i = 0; i < second_hops; ++i) co_await pool.schedule();
     second.push(2);
@@ -414,7 +417,7 @@ peal::task<> ends_race_with_stops(peal::pool& pool, support::stopper& outside, i
         auto pushing = pool.spawn(pushes, pool, std::ref(first), std::ref(second), static_cast<unsigned>(random() % 8),
                                   static_cast<unsigned>(random() % 4));
         auto popping = pool.spawn(pops_both, std::ref(first), std::ref(second));
-        outside.stop_after(std::chrono::nanoseconds(random() % 15'000), popping.stop_handle());
+        support::stop_soon(pool, outside, random(), 14, popping.stop_handle());
         bool got = co_await popping;
         co_await pushing;
         if (!got) ++canceled;

@@ -340,7 +340,10 @@ peal::task<> gives_value_regardless(peal::pool& pool) {
 peal::task<int> pops(support::mailbox<int>& box) { co_return co_await box.pop(); }
 
 peal::task<> pushes(peal::pool& pool, support::mailbox<int>& box, int value, unsigned hops) {
-    for (unsigned i = 0; i < hops; ++i) co_await pool.schedule();
+    for (unsigned i = 0; i < hops; ++i) {
+        support::spin_for(2us);
+        co_await pool.schedule();
+    }
     box.push(value);
 }
 
@@ -365,7 +368,7 @@ peal::task<> ends_race(peal::pool& pool, support::stopper& outside, std::array<i
         auto one = pool.spawn(pushes, pool, std::ref(first), 1, static_cast<unsigned>(random() % 8));
         auto two = pool.spawn(pushes, pool, std::ref(second), 2, static_cast<unsigned>(random() % 8));
         auto popping = pool.spawn(pops_either, std::ref(first), std::ref(second));
-        outside.stop_after(std::chrono::nanoseconds(random() % 30'000), popping.stop_handle());
+        support::stop_soon(pool, outside, random(), 10, popping.stop_handle());
         int got = co_await popping;
         co_await one;
         co_await two;
