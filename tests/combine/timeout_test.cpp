@@ -68,7 +68,7 @@ peal::task<ending> end_of(Awaited&& awaited) {
     ending seen;
     auto begun = clock::now();
     try {
-        static_cast<void>(co_await std::forward<Awaited>(awaited));
+        static_cast<void>(co_await static_cast<Awaited&&>(awaited));
     } catch (const std::system_error& failure) {
         seen.text = failure.what();
         seen.kind = failure.code() == std::errc::timed_out ? how::timed_out
@@ -301,8 +301,7 @@ peal::task<> nested_across_tasks(peal::pool&) {
     end = co_await end_of(all);
     CHECK(end.is(how::timed_out, 3ms));
     CHECK(end.says("timeout after 2 ms"));
-    auto any = peal::when_any(peal::timeout(2ms, gives_after(1, 1h)), gives_after(2, 1ms));
-    auto first = co_await any;
+    auto first = co_await peal::when_any(peal::timeout(2ms, gives_after(1, 1h)), gives_after(2, 1ms));
     CHECK(first.index == 1);
 }
 
@@ -378,8 +377,8 @@ peal::task<> deadlines(peal::pool& pool) {
     CHECK(seen == now + 1s);
     seen = co_await peal::timeout(2s, peal::timeout(1s, deadline_here()));
     CHECK(seen == now + 1s);
-    auto all = peal::when_all(deadline_here(), peal::timeout(1s, deadline_here()), peal::timeout(9s, deadline_here()));
-    auto three = co_await peal::timeout(5s, all);
+    auto three = co_await peal::timeout(
+        5s, peal::when_all(deadline_here(), peal::timeout(1s, deadline_here()), peal::timeout(9s, deadline_here())));
     CHECK(std::get<0>(three) == now + 5s);
     CHECK(std::get<1>(three) == now + 1s);
     CHECK(std::get<2>(three) == now + 5s);
@@ -454,8 +453,7 @@ peal::task<> shield_keeps_timeouts_out(peal::pool&) {
 peal::task<> says_goodbye(ending& seen) {
     auto slept = co_await peal::as_result(peal::sleep_for(1h));
     CHECK_FALSE(slept);
-    auto goodbye = peal::shield(peal::timeout(3ms, peal::sleep_for(1h)));
-    seen = co_await end_of(goodbye);
+    seen = co_await end_of(peal::shield(peal::timeout(3ms, peal::sleep_for(1h))));
 }
 peal::task<> has_child_that_says_goodbye(ending& seen) {
     peal::scope tasks;
