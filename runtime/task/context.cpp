@@ -45,6 +45,7 @@ void context::request_stop() noexcept {
 }
 
 context::time_point context::deadline() const noexcept {
+    if (!scope_counts_) return deadline_;
     const detail::task_list* siblings = task_->list();
     if (siblings == nullptr || siblings->owner() == nullptr) return deadline_;
     return std::min(deadline_, siblings->owner()->deadline());
