@@ -491,7 +491,9 @@ TEST_CASE("shield: a stop from outside does not reach what it shields, and is se
     CHECK(tracked::clean());
 }
 
-TEST_CASE("shield: a timeout from outside does not reach what it shields, one inside does") { in_simulations(shield_keeps_timeouts_out); }
+TEST_CASE("shield: a timeout from outside does not reach what it shields, one inside does") {
+    in_simulations(shield_keeps_timeouts_out);
+}
 
 TEST_CASE("shield: a timeout behind it ends what it limits, also in a child of a scope whose own time is up") {
     in_simulations(shields_in_scopes);

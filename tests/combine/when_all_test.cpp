@@ -301,7 +301,9 @@ peal::task<> fails_deep_inside(peal::pool&) {
 
 TEST_CASE("when_all: of nothing ends at once") { in_simulations(empty_ranges); }
 
-TEST_CASE("when_all: gives what is move-only, a reference, nothing, or has no default constructor") { in_simulations(kinds_of_values); }
+TEST_CASE("when_all: gives what is move-only, a reference, nothing, or has no default constructor") {
+    in_simulations(kinds_of_values);
+}
 
 TEST_CASE("when_all: takes operations, handles and other combinations") { in_simulations(other_awaitables); }
 
@@ -559,7 +561,8 @@ peal::task<int> random_tree(std::mt19937_64& random, int levels, bool may_fail) 
         std::vector<int> all = co_await peal::when_all(std::move(tasks));
         sum = std::accumulate(all.begin(), all.end(), 0);
     } else {
-        auto ends = co_await peal::when_all_settled(random_tree(random, levels - 1, may_fail), random_tree(random, levels - 1, may_fail));
+        auto ends =
+            co_await peal::when_all_settled(random_tree(random, levels - 1, may_fail), random_tree(random, levels - 1, may_fail));
         sum += std::get<0>(ends) ? std::get<0>(ends).value() : 0;
         sum += std::get<1>(ends) ? std::get<1>(ends).value() : 0;
     }

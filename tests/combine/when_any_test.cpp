@@ -57,7 +57,8 @@ std::string text_of(const peal::first_of<tracked>& first) {
 template <class... T>
 std::string text_of(const peal::first_of<std::variant<T...>>& first) {
     if (first.value.index() != first.index) return "another alternative";
-    return std::to_string(first.index) + ' ' + std::visit([](const auto& value) { return std::to_string(value.value()); }, first.value);
+    auto number = [](const auto& value) { return std::to_string(value.value()); };
+    return std::to_string(first.index) + ' ' + std::visit(number, first.value);
 }
 
 peal::task<std::string> any_of_range(tasks_of_family tasks) {
@@ -322,7 +323,8 @@ peal::task<> stops_from_outside(peal::pool& pool) {
 peal::task<> gives_value_regardless(peal::pool& pool) {
     struct waiting {
         static peal::task<int> run(child_log& log) {
-            auto first = co_await peal::when_any(behave(child::not_cancelable, 7, 2ms, log), behave(child::not_cancelable, 8, 3ms, log));
+            auto first =
+                co_await peal::when_any(behave(child::not_cancelable, 7, 2ms, log), behave(child::not_cancelable, 8, 3ms, log));
             co_return static_cast<int>(first.index);
         }
     };
@@ -423,7 +425,8 @@ peal::task<> reads_or_sleeps(peal::net::tcp_stream& from, std::uint64_t count, i
     std::mt19937_64 random(1);
     for (std::uint64_t read = 0; read < count && judged.text().empty();) {
         std::uint64_t before = read;
-        auto first = co_await peal::when_any(reads_once(from, read, judged), peal::sleep_for(std::chrono::microseconds(random() % 100)));
+        auto time = std::chrono::microseconds(random() % 100);
+        auto first = co_await peal::when_any(reads_once(from, read, judged), peal::sleep_for(time));
         if (first.index == 1) ++slept;
         judged.expect(first.index == 1 || read > before, "a read ended without bytes");
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// stopper: a thread that asks tasks to stop, a random moment after it was told to; and stops that come from a worker. For cancellation that races with completion.
+// stopper: a thread that asks tasks to stop, a random moment after it was told to; and stops that come from a worker. For cancellation
+// that races with completion.
 
 #include <atomic>
 #include <chrono>
