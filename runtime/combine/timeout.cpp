@@ -17,21 +17,24 @@ void timeout_group::begin_limited(std::coroutine_handle<> awaiting, context& par
     if (length_) until_ = now + *length_;
     limited_ = &limited;
     limited.prepare(*this, parent);
-    bool is_earliest = until_ < parent.deadline();  // else the one further out will end this, and say that it did
+    // Else the one further out will end this, and say that it did. (That of the task's scope need not: its stop may stay behind a shield.)
+    bool is_earliest = until_ < parent.own_deadline();
     if (is_earliest) limited.set_deadline(until_);
     // The timer can fire on this thread only, which is not free before the branch has started.
     timer_armed_ = is_earliest && home->arm(*this, until_, now);
     begin(awaiting, parent, timer_armed_ ? 2 : 1);
-    if (is_earliest && !timer_armed_) {  // it is over already
-        fired_.store(true, std::memory_order_relaxed);
-        limited.request_stop();
-    }
+    if (is_earliest && !timer_armed_) stop_limited();  // it is over already
+}
+
+void timeout_group::stop_limited() noexcept {
+    if (limited_->stop_requested()) return;
+    fired_.store(true, std::memory_order_relaxed);
+    limited_->request_stop();
 }
 
 void timeout_group::time_is_over(timer& self) noexcept {
     auto& group = static_cast<timeout_group&>(self);
-    group.fired_.store(true, std::memory_order_relaxed);
-    group.limited_->request_stop();
+    group.stop_limited();
     group.leave();
 }
 

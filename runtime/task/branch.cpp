@@ -24,7 +24,10 @@ void branch_group::begin(std::coroutine_handle<> awaiting, context& parent, std:
 }
 
 bool branch_group::all_started() noexcept {
-    return held_.fetch_sub(1, std::memory_order_acq_rel) != 1 || !may_resume();  // [B1]
+    if (held_.fetch_sub(1, std::memory_order_acq_rel) != 1 || !may_resume()) return true;  // [B1]
+    if (current_scheduler() == owner->scheduler()) return false;
+    enqueue_woken(*this);  // a branch has ended in another pool already, and the task goes on there
+    return true;
 }
 
 void branch_group::leave() noexcept {

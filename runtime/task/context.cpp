@@ -44,7 +44,17 @@ void context::request_stop() noexcept {
     suspended.cancel(suspended);
 }
 
+void context::stop_leaf() noexcept {
+    std::uintptr_t leaf = slot_.load(std::memory_order_relaxed);  // a hint: the CAS decides
+    do {
+        if (leaf == 0 || leaf == stop_bit) return;
+    } while (!slot_.compare_exchange_weak(leaf, 0, std::memory_order_acq_rel, std::memory_order_relaxed));  // [C1]
+    auto& suspended = *reinterpret_cast<detail::cancelable*>(leaf);
+    suspended.cancel(suspended);
+}
+
 context::time_point context::deadline() const noexcept {
+    if (!scope_counts_) return deadline_;
     const detail::task_list* siblings = task_->list();
     if (siblings == nullptr || siblings->owner() == nullptr) return deadline_;
     return std::min(deadline_, siblings->owner()->deadline());

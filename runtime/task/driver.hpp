@@ -75,6 +75,8 @@ class driver {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     virtual time_point now() const noexcept = 0;
+    /// Not earlier than now(), and later by a few milliseconds at most: cheaper, for limits that are much longer.
+    virtual time_point rough_now() const noexcept { return now(); }
 
     /// Makes the owner look for work, if it sleeps or is about to. Costs a load if it is awake.
     void wake() noexcept {

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,19 @@ uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : dr
 }
 
 uring_driver::~uring_driver() { ::close(wake_fd_); }
+
+time_point uring_driver::rough_now() const noexcept {
+    // The kernel's time of its last tick, and the length of a tick.
+    static const std::chrono::nanoseconds tick = [] {
+        timespec resolution{};
+        return ::clock_getres(CLOCK_MONOTONIC_COARSE, &resolution) == 0
+                   ? std::chrono::seconds(resolution.tv_sec) + std::chrono::nanoseconds(resolution.tv_nsec)
+                   : std::chrono::nanoseconds(-1);
+    }();
+    timespec last{};
+    if (tick.count() < 0 || ::clock_gettime(CLOCK_MONOTONIC_COARSE, &last) != 0) return now();
+    return time_point(std::chrono::seconds(last.tv_sec) + std::chrono::nanoseconds(last.tv_nsec) + tick);
+}
 
 // ---- the owner submits --------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class uring_driver final : public driver {
     std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+    time_point rough_now() const noexcept override;
 
   private:
     static constexpr std::uint32_t submitted_capacity = 256;  // pointers; full: handed over at once

@@ -19,7 +19,7 @@ namespace detail {
 
 /// The part that does not depend on what is awaited.
 ///
-/// fired_   written by the timer   relaxed: read after the last holder has left ([B1])
+/// fired_   written by the timer   relaxed: read after the last holder has left ([B1]). Not set if a stop from outside was first.
 class PEAL_EXPORT timeout_group : public branch_group, timer {
   protected:
     timeout_group(std::optional<clock::duration> length, clock::time_point until, const std::source_location& where) noexcept
@@ -36,6 +36,7 @@ class PEAL_EXPORT timeout_group : public branch_group, timer {
     void stop_branches() noexcept override { limited_->request_stop(); }
     std::uint32_t note_end(branch& which) noexcept override;
     static void time_is_over(timer& self) noexcept;
+    void stop_limited() noexcept;
 
     std::optional<clock::duration> length_;  // absent: until_ was given
     clock::time_point until_;
@@ -89,7 +90,7 @@ class [[nodiscard("shield() does nothing until it is awaited")]] shield_operatio
     template <peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         branch_.prepare(*this, awaiting.promise().owner());
-        branch_.set_deadline(context::no_deadline);
+        branch_.shut_out_deadlines();
         begin(awaiting, awaiting.promise().owner(), 1);
         branch_.start();
         return all_started();

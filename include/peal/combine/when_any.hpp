@@ -25,6 +25,7 @@ template <class Branches>
 struct one_of;
 template <class... T>
 struct one_of<fixed_branches<T...>> {
+    static_assert((!std::is_reference_v<T> && ...), "when_any() of tasks that give references: let them give pointers");
     using type = std::variant<value_of_branch<T>...>;
 };
 template <class T>

@@ -32,6 +32,7 @@ class branch : public context {
   public:
     using context::set_claim;
     using context::set_deadline;
+    using context::shut_out_deadlines;
 
     /// Before anybody may stop it.
     void prepare(branch_group& group, const context& parent) noexcept {
@@ -99,7 +100,8 @@ class PEAL_EXPORT branch_group : public work_item, public cancelable {
 
     /// Before the branches start, which must be prepared. `holders`: branches, and a timer if there is one.
     void begin(std::coroutine_handle<> awaiting, context& parent, std::uint32_t holders) noexcept;
-    /// All branches are started. False: all have ended, the caller goes on; otherwise it is suspended, and nothing of this may be touched.
+    /// All branches are started. False: all have ended, and the caller goes on here; otherwise it is suspended, and nothing of this may
+    /// be touched.
     [[nodiscard]] bool all_started() noexcept;
     /// Branches that are not started. Before all_started().
     void skip(std::uint32_t branches) noexcept { held_.fetch_sub(branches, std::memory_order_relaxed); }  // the starter stays

@@ -114,7 +114,7 @@ class range_of_branches {
     static_assert(!std::is_reference_v<T>, "a range of tasks that give references: let them give pointers");
 
     explicit range_of_branches(std::vector<task<T>>&& tasks)
-        : size_(tasks.size()), branches_(std::make_unique<branch_of<T>[]>(tasks.size())) {
+        : size_(tasks.size()), branches_(tasks.empty() ? nullptr : std::make_unique<branch_of<T>[]>(tasks.size())) {
         for (std::size_t i = 0; i < size_; ++i) branches_[i].set(std::move(tasks[i]));
     }
 

@@ -95,6 +95,8 @@ class PEAL_EXPORT context {
     const std::source_location& spawn_location() const noexcept;
     /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
     time_point deadline() const noexcept;
+    /// The earliest within the same spawned task, or within the same shield: what sets it will stop this.
+    time_point own_deadline() const noexcept { return deadline_; }
 
     // ---- for awaitables -------------------------------------------------------------------------------------------------
     /// Names `leaf` as what the chain is suspended on. False: a stop was requested; do not suspend, end as canceled.
@@ -112,6 +114,9 @@ class PEAL_EXPORT context {
         std::uintptr_t expected = address(leaf);
         return slot_.compare_exchange_strong(expected, 0, std::memory_order_acq_rel, std::memory_order_acquire);  // [C1]
     }
+
+    /// Ends what the chain is suspended on early, without asking the task to stop. For a limit on that one operation.
+    void stop_leaf() noexcept;
 
     /// The pool it runs on; null for a task of sync_wait() that has not entered a pool.
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
@@ -137,9 +142,15 @@ class PEAL_EXPORT context {
         scheduler_ = parent.scheduler_;
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
+        scope_counts_ = parent.scope_counts_;
     }
     void set_claim(detail::claim& of) noexcept { claim_ = &of; }
     void set_deadline(time_point when) noexcept { deadline_ = when; }
+    /// What is set around it does not count in it, also what is set around the scope of its task.
+    void shut_out_deadlines() noexcept {
+        deadline_ = no_deadline;
+        scope_counts_ = false;
+    }
 
   private:
     static constexpr std::uintptr_t stop_bit = 1;
@@ -148,8 +159,9 @@ class PEAL_EXPORT context {
     std::atomic<std::uintptr_t> slot_{0};  // see the table above
     const detail::spawned_context* task_;
     rt::scheduler* scheduler_;             // changes when it moves to another pool; only while it runs
-    time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as is
+    time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
     detail::claim* claim_ = nullptr;
+    bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
 };
 
 namespace detail {
