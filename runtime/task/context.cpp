@@ -44,13 +44,14 @@ void context::request_stop() noexcept {
     suspended.cancel(suspended);
 }
 
-void context::stop_leaf() noexcept {
+bool context::stop_leaf() noexcept {
     std::uintptr_t leaf = slot_.load(std::memory_order_relaxed);  // a hint: the CAS decides
     do {
-        if (leaf == 0 || leaf == stop_bit) return;
+        if (leaf == 0 || leaf == stop_bit) return false;
     } while (!slot_.compare_exchange_weak(leaf, 0, std::memory_order_acq_rel, std::memory_order_relaxed));  // [C1]
     auto& suspended = *reinterpret_cast<detail::cancelable*>(leaf);
     suspended.cancel(suspended);
+    return true;
 }
 
 context::time_point context::deadline() const noexcept {

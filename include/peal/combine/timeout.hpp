@@ -17,20 +17,106 @@ namespace peal {
 
 namespace detail {
 
-/// The part that does not depend on what is awaited.
+/// Until when, and which limit it was.
+class PEAL_EXPORT time_limit {
+  public:
+    time_limit(std::optional<clock::duration> length, clock::time_point until, const std::source_location& where) noexcept
+        : length_(length), until_(until), where_(where) {}
+
+    /// Begins now, on the calling worker.
+    clock::time_point begin() noexcept;
+    clock::time_point until() const noexcept { return until_; }
+    error passed() const;
+
+  private:
+    std::optional<clock::duration> length_;  // absent: until_ was given
+    clock::time_point until_;
+    std::source_location where_;
+};
+
+/// A limit on one operation, which is named in the cancel slot of its task while it is suspended: when the time is over, the timer takes it
+/// from there, as a stopper does, and leaves the task itself alone. No branch is needed.
+///
+/// fired_   written by the timer   [T1] release store / acquire load by the resumed task: the timer touches nothing of this after it
+class PEAL_EXPORT timed_leaf : timer {
+  protected:
+    explicit timed_leaf(const time_limit& limit) noexcept : timer(&timed_leaf::time_is_over), limit_(limit) {}
+    timed_leaf(const timed_leaf&) = delete;
+    timed_leaf& operator=(const timed_leaf&) = delete;
+    ~timed_leaf() = default;
+
+    /// Before the operation is suspended.
+    void arm(context& task) noexcept;
+    /// When the task goes on. True if the timer has stopped the operation.
+    bool disarm() noexcept;
+    error passed() const { return limit_.passed(); }
+
+  private:
+    enum class fired : unsigned char { no, too_late, stopped };
+    static void time_is_over(timer& self) noexcept;
+
+    time_limit limit_;
+    context* task_ = nullptr;
+    std::atomic<fired> fired_{fired::no};
+    bool armed_ = false;
+};
+
+template <awaitable Awaited>
+class [[nodiscard("a timeout does nothing until it is awaited")]] timed_operation final : timed_leaf {
+    using awaiter = decltype(awaiter_of(std::declval<Awaited>()));  // an object, or a reference to what is awaited
+
+  public:
+    timed_operation(Awaited&& limited, const time_limit& limit)
+        : timed_leaf(limit), awaiter_(awaiter_of(std::forward<Awaited>(limited))) {}
+
+    bool await_ready() { return awaiter_.await_ready(); }
+    template <peal_promise Promise>
+    auto await_suspend(std::coroutine_handle<Promise> awaiting) {
+        arm(awaiting.promise().owner());
+        return awaiter_.await_suspend(awaiting);
+    }
+    await_result<Awaited> await_resume() {
+        if (!disarm()) return awaiter_.await_resume();
+        try {
+            return awaiter_.await_resume();  // what it gave after all
+        } catch (const std::system_error& failure) {
+            if (is_canceled(failure)) passed().raise();
+            throw;
+        }
+    }
+    auto result()
+        requires requires(std::remove_reference_t<awaiter>& of) { of.result(); }
+    {
+        bool stopped = disarm();
+        auto ended = awaiter_.result();
+        if (stopped && !ended && ended.error().is_canceled()) return decltype(ended)(passed());
+        return ended;
+    }
+
+  private:
+    awaiter awaiter_;
+};
+
+/// One that is named in the cancel slot itself, and begins nothing else in its task.
+template <class Awaited>
+inline constexpr bool is_single_leaf = [] {
+    using awaiter = std::remove_reference_t<decltype(awaiter_of(std::declval<Awaited>()))>;
+    return std::is_base_of_v<cancelable, awaiter> && !std::is_base_of_v<branch_group, awaiter>;
+}();
+
+/// A limit on anything else, in a branch of its own. The part that does not depend on what is awaited.
 ///
 /// fired_   written by the timer   relaxed: read after the last holder has left ([B1]). Not set if a stop from outside was first.
 class PEAL_EXPORT timeout_group : public branch_group, timer {
   protected:
-    timeout_group(std::optional<clock::duration> length, clock::time_point until, const std::source_location& where) noexcept
-        : timer(&timeout_group::time_is_over), length_(length), until_(until), where_(where) {}
+    explicit timeout_group(const time_limit& limit) noexcept : timer(&timeout_group::time_is_over), limit_(limit) {}
     ~timeout_group() = default;
 
     /// Before the branch starts. `limited` is not running yet.
     void begin_limited(std::coroutine_handle<> awaiting, context& parent, branch& limited) noexcept;
     /// Whether this limit, and not one further out, ended what was awaited.
     bool ended_by_timer(const std::exception_ptr& failure) const noexcept;
-    error timed_out() const;
+    error passed() const { return limit_.passed(); }
 
   private:
     void stop_branches() noexcept override { limited_->request_stop(); }
@@ -38,9 +124,7 @@ class PEAL_EXPORT timeout_group : public branch_group, timer {
     static void time_is_over(timer& self) noexcept;
     void stop_limited() noexcept;
 
-    std::optional<clock::duration> length_;  // absent: until_ was given
-    clock::time_point until_;
-    std::source_location where_;
+    time_limit limit_;
     branch* limited_ = nullptr;
     std::atomic<bool> fired_{false};
     bool timer_armed_ = false;               // fixed before the branch starts
@@ -49,9 +133,7 @@ class PEAL_EXPORT timeout_group : public branch_group, timer {
 template <class T>
 class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_operation final : timeout_group {
   public:
-    timeout_operation(task<T> limited, std::optional<clock::duration> length, clock::time_point until,
-                      const std::source_location& where) noexcept
-        : timeout_group(length, until, where), branch_(std::move(limited)) {}
+    timeout_operation(task<T> limited, const time_limit& limit) noexcept : timeout_group(limit), branch_(std::move(limited)) {}
 
     bool await_ready() const noexcept { return false; }
     template <peal_promise Promise>
@@ -61,7 +143,7 @@ class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_operat
         return all_started();
     }
     T await_resume() {
-        if (std::exception_ptr failure = branch_.failure(); failure && ended_by_timer(failure)) timed_out().raise();
+        if (std::exception_ptr failure = branch_.failure(); failure && ended_by_timer(failure)) passed().raise();
         return branch_.take();
     }
     peal::result<T> result() {
@@ -107,6 +189,15 @@ class [[nodiscard("shield() does nothing until it is awaited")]] shield_operatio
     branch_of<T> branch_;
 };
 
+template <class Awaited>
+auto limited(Awaited&& op, const time_limit& limit) {
+    if constexpr (is_single_leaf<Awaited>) {
+        return timed_operation<Awaited>(std::forward<Awaited>(op), limit);
+    } else {
+        return timeout_operation<await_result<Awaited>>(as_task(std::forward<Awaited>(op)), limit);
+    }
+}
+
 }  // namespace detail
 
 /// Awaits `op` for at most `length`: what has not ended by then is asked to stop, and awaited to its end.
@@ -117,17 +208,16 @@ class [[nodiscard("shield() does nothing until it is awaited")]] shield_operatio
 /// Threads:      on a worker (asserted).
 /// Cancellation: passes it on to `op`.
 /// Lifetime:     a task is taken over. Anything else is referred to: await it in the full expression that made it.
-/// Allocates:    a frame from the free lists of the thread, unless `op` is a task.   Kernel: none.
+/// Allocates:    never for a task or a single operation; else a frame from the free lists of the thread.   Kernel: none.
 template <class Rep, class Period, awaitable Awaited>
 auto timeout(std::chrono::duration<Rep, Period> length, Awaited&& op, std::source_location where = std::source_location::current()) {
-    return detail::timeout_operation<await_result<Awaited>>(detail::as_task(std::forward<Awaited>(op)), detail::bounded(length),
-                                                            clock::time_point(), where);
+    return detail::limited(std::forward<Awaited>(op), detail::time_limit(detail::bounded(length), clock::time_point(), where));
 }
 
 /// The same, until a point of peal::clock.
 template <awaitable Awaited>
 auto timeout_at(clock::time_point until, Awaited&& op, std::source_location where = std::source_location::current()) {
-    return detail::timeout_operation<await_result<Awaited>>(detail::as_task(std::forward<Awaited>(op)), std::nullopt, until, where);
+    return detail::limited(std::forward<Awaited>(op), detail::time_limit(std::nullopt, until, where));
 }
 
 /// Awaits `op` whatever happens: stops and deadlines from outside do not reach it, and are seen by what the task awaits next.

@@ -116,7 +116,8 @@ class PEAL_EXPORT context {
     }
 
     /// Ends what the chain is suspended on early, without asking the task to stop. For a limit on that one operation.
-    void stop_leaf() noexcept;
+    /// False if it is suspended on nothing, or was asked to stop.
+    bool stop_leaf() noexcept;
 
     /// The pool it runs on; null for a task of sync_wait() that has not entered a pool.
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
