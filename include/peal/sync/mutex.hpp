@@ -107,7 +107,7 @@ class mutex::lock_operation : detail::wait_operation {
         if (was_canceled()) detail::throw_canceled("mutex lock");
         return guard(wanted_);
     }
-    result<guard> result() {
+    peal::result<guard> result() {
         if (was_canceled()) return error(std::make_error_code(std::errc::operation_canceled), "mutex lock");
         return guard(wanted_);
     }

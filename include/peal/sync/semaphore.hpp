@@ -124,7 +124,7 @@ class semaphore::acquire_operation : detail::wait_operation {
         if (was_canceled()) detail::throw_canceled("semaphore acquire");
         return permit(from_, count_);
     }
-    result<permit> result() {
+    peal::result<permit> result() {
         if (was_canceled()) return error(std::make_error_code(std::errc::operation_canceled), "semaphore acquire");
         return permit(from_, count_);
     }

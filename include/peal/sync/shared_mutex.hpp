@@ -94,7 +94,7 @@ class shared_mutex::lock_operation : detail::wait_operation {
         if (was_canceled()) detail::throw_canceled("shared_mutex lock");
         return guard(wanted_, mode_);
     }
-    result<guard> result() {
+    peal::result<guard> result() {
         if (was_canceled()) return error(std::make_error_code(std::errc::operation_canceled), "shared_mutex lock");
         return guard(wanted_, mode_);
     }
