@@ -14,6 +14,8 @@
 #include <peal/pool/pool.hpp>
 #include <peal/process/signal.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/async_generator.hpp>
+#include <peal/task/generator.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/sync_wait.hpp>
