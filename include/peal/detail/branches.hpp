@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <peal/detail/branch.hpp>
+#include <peal/error.hpp>
 
 namespace peal {
 

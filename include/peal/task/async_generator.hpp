@@ -74,6 +74,8 @@ class [[nodiscard("an async_generator does nothing until its next() is awaited")
         PEAL_ASSERT(coroutine_, "async_generator::next() of an empty one: it was moved from");
         return detail::next_operation<T>(coroutine_);
     }
+    void begin() = delete;  // a `for` cannot wait: while (auto item = co_await numbers.next())
+    void end() = delete;
 
   private:
     friend detail::async_generator_promise<T>;

@@ -47,7 +47,7 @@ class PEAL_EXPORT scope {
 
     class join_operation;
     /// Waits until all children have ended.
-    [[nodiscard]] join_operation join() noexcept;
+    [[nodiscard("join() does nothing until it is awaited")]] join_operation join() noexcept;
 
   private:
     static rt::scheduler& pool_of_caller() noexcept;
@@ -55,7 +55,7 @@ class PEAL_EXPORT scope {
     detail::task_list children_;
 };
 
-class [[nodiscard]] scope::join_operation : detail::leaf_operation, detail::waiter {
+class [[nodiscard("join() does nothing until it is awaited")]] scope::join_operation : detail::leaf_operation, detail::waiter {
   public:
     explicit join_operation(scope& joined) noexcept
         : leaf_operation(&join_operation::stop_children), waiter(&join_operation::all_ended), joined_(joined) {}
