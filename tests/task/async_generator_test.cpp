@@ -350,7 +350,7 @@ TEST_CASE("async_generator: destroyed before it began, in the middle, or at its 
             {
                 auto unread = holds(tracked(1));
                 CHECK(tracked::alive() == 1);
-                CHECK(peal::detail::live_frames() == frames + 1);
+                CHECK(peal::detail::live_frames() <= frames + 1);  // clang may put it into the frame of the caller
             }
             CHECK(tracked::clean());
             {

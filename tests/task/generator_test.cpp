@@ -195,7 +195,13 @@ TEST_CASE("generator: destroyed before it began, in the middle, or at its end, i
     {
         auto unread = holds(tracked(1));
         CHECK(tracked::alive() == 1);
-        CHECK(peal::detail::live_frames() == frames + 1);
+        CHECK(peal::detail::live_frames() <= frames + 1);  // clang may put it into the frame of the caller
+    }
+    CHECK(tracked::clean());
+    {
+        std::vector<peal::generator<int>> kept;
+        for (int i = 0; i < 3; ++i) kept.push_back(holds(tracked(i)));
+        CHECK(peal::detail::live_frames() == frames + 3);
     }
     CHECK(tracked::clean());
     {

@@ -28,7 +28,7 @@ namespace peal {
 /// Lifetime:  arguments taken by reference must outlive it. Destroyed in the middle, it destroys what its coroutine holds. Iterators
 ///            belong to the generator: it must outlive them.
 /// Errors:    an exception of its coroutine comes out of begin() or ++; after that it is at its end.
-/// Allocates: its frame, from the free lists of the thread.
+/// Allocates: its frame, from the free lists of the thread; clang puts it into the frame of its reader where it can.
 template <class T>
 class [[nodiscard("a generator does nothing until it is read")]] generator : public std::ranges::view_base {
   public:
