@@ -27,7 +27,9 @@
 #include <peal/sync/semaphore.hpp>
 #include <peal/sync/shared_mutex.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/async_generator.hpp>
 #include <peal/task/blocking.hpp>
+#include <peal/task/generator.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/stop_token.hpp>

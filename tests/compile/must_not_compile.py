@@ -5,7 +5,8 @@
     must_not_compile.py INCLUDE_FOLDER CASE.cpp... -- COMPILER [ARGUMENT...]
 
 A case is a file that compiles as it is, and does not with -DWRONG. Its head says which words are expected, one line each:
-`// expect: words`, and which arguments it needs besides: `// flags: -Werror`.
+`// expect: words` of every compiler, `// expect-g++: words` and `// expect-clang: words` of one; which arguments it needs besides:
+`// flags: -Werror`; and `// only: clang` if g++ does not see it.
 """
 
 import concurrent.futures
@@ -26,10 +27,17 @@ def compile_case(compiler, include, path, arguments):
     return done.returncode == 0, done.stderr
 
 
-def check(compiler, include, path):
+def name_of(compiler):
+    version = subprocess.run(compiler + ["--version"], capture_output=True, text=True).stdout
+    return "clang" if "clang" in version else "g++"
+
+
+def check(compiler, name, include, path):
     """Gives what is wrong with a case, "" if nothing."""
+    if any(only != name for only in directives(path, "only")):
+        return ""
     flags = [flag for line in directives(path, "flags") for flag in line.split()]
-    expected = directives(path, "expect")
+    expected = directives(path, "expect") + directives(path, "expect-" + name)
     if not expected:
         return "the file says no `// expect: words`"
     good, messages = compile_case(compiler, include, path, flags)
@@ -49,8 +57,9 @@ def main():
     split = sys.argv.index("--")
     include, cases, compiler = sys.argv[1], sys.argv[2:split], sys.argv[split + 1:]
     failures = 0
+    name = name_of(compiler)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as compilers:
-        verdicts = list(compilers.map(lambda path: check(compiler, include, path), cases))
+        verdicts = list(compilers.map(lambda path: check(compiler, name, include, path), cases))
     for path, wrong in zip(cases, verdicts):
         if wrong:
             failures += 1

@@ -11,9 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include <peal/combine/timeout.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/async_generator.hpp>
+#include <peal/task/generator.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/time/sleep.hpp>
@@ -284,6 +287,77 @@ peal::task<> references(peal::pool& pool) {
     CHECK(got == 1);
 }
 
+// ---- generators -----------------------------------------------------------------------------------------------------------------
+
+peal::generator<tracked> yields(int count, tracked held) {
+    for (int i = 0; i < count; ++i) co_yield tracked(i + held.value());
+    tracked named(count);
+    co_yield named;
+    co_yield std::move(named);
+}
+peal::generator<std::string> yields_converted() {
+    co_yield "a literal that is too long for a short string";
+    std::string named = "a variable that is too long for a short string";
+    co_yield named + " and more";
+    co_yield named;
+}
+peal::async_generator<tracked> yields_later(int count, tracked held) {
+    for (int i = 0; i < count; ++i) {
+        co_yield tracked(i + held.value());
+        co_yield co_await gives_value(i);
+    }
+    tracked named(count);
+    co_yield named;
+    co_await peal::sleep_for(1us);
+    co_yield std::move(named);
+}
+peal::async_generator<std::pair<tracked, std::string>> yields_pairs() {
+    co_yield std::pair<tracked, std::string>(tracked(1), "a text that is too long for a short string");
+    auto [number, text] = co_await gives_pair(2);
+    co_yield std::pair<tracked, std::string>(number, text);
+}
+
+peal::task<> generators(peal::pool&) {
+    int sum = 0;
+    for (tracked& each : yields(3, tracked(1))) {
+        sum += each.value();
+        co_await peal::sleep_for(1us);
+        int got = co_await takes_value(each);
+        CHECK(got == each.value());
+    }
+    CHECK(sum == 1 + 2 + 3 + 3 + 3);
+    std::size_t length = 0;
+    for (const std::string& each : yields_converted()) length += each.size();
+    CHECK(length == 45 + 46 + 9 + 46);
+}
+
+peal::task<> async_generators(peal::pool& pool) {
+    int sum = 0;
+    auto values = yields_later(2, tracked(1));
+    while (auto each = co_await values.next()) {
+        sum += each->value();
+        int got = co_await takes_value(*std::move(each));
+        CHECK(got >= 0);
+    }
+    CHECK(sum == 1 + 0 + 2 + 1 + 2 + 2);
+    auto others = yields_later(1, tracked(5));
+    int got = co_await takes_value(*co_await others.next());  // an awaited value as an argument
+    CHECK(got == 5);
+    got = (co_await others.next())->value();
+    CHECK(got == 0);
+    auto handle = pool.spawn(takes_value, *co_await others.next());
+    got = co_await handle;
+    CHECK(got == 1);
+    auto pairs = yields_pairs();
+    while (auto each = co_await pairs.next()) {
+        auto [number, text] = *std::move(each);
+        CHECK(number.value() > 0);
+        CHECK(text.size() > 16);
+    }
+    auto limited = co_await peal::timeout(1s, others.next());
+    CHECK(limited->value() == 1);
+}
+
 }  // namespace
 
 TEST_CASE("compiler: a coroutine with arguments by value, by reference and moved") { check_shape(function_and_arguments); }
@@ -300,3 +374,5 @@ TEST_CASE("compiler: spawn and await in one expression") { check_shape(spawn_and
 TEST_CASE("compiler: spawn with an awaited argument") { check_shape(spawn_with_an_awaited_argument); }
 TEST_CASE("compiler: offload with arguments") { check_shape(offload_with_arguments); }
 TEST_CASE("compiler: tasks that give references") { check_shape(references); }
+TEST_CASE("compiler: generators, and co_yield of temporaries, variables and converted values") { check_shape(generators); }
+TEST_CASE("compiler: async generators, and their values as variables, arguments and members of temporaries") { check_shape(async_generators); }

@@ -15,6 +15,16 @@ namespace peal {
 namespace detail {
 
 template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+template <class T>
+inline constexpr bool is_kept_task = std::is_lvalue_reference_v<T> && is_task<std::remove_cvref_t<T>>;
+template <class T>
+concept no_kept_task = !is_kept_task<T>;  // a task is awaited once and handed over: write std::move(task)
+
+template <class T>
 concept awaiter = requires(T& awaiting) {
     { awaiting.await_ready() } -> std::convertible_to<bool>;
     awaiting.await_resume();
@@ -40,18 +50,13 @@ decltype(auto) awaiter_of(T&& awaited) {
 
 /// Something that `co_await` takes in a task of peal: a task, an operation, a join_handle.
 template <class T>
-concept awaitable = detail::has_member_co_await<T> || detail::has_free_co_await<T> || detail::awaiter<T>;
+concept awaitable = detail::no_kept_task<T> && (detail::has_member_co_await<T> || detail::has_free_co_await<T> || detail::awaiter<T>);
 
 /// What `co_await` of a T gives.
 template <awaitable T>
 using await_result = decltype(std::declval<std::remove_reference_t<decltype(detail::awaiter_of(std::declval<T>()))>&>().await_resume());
 
 namespace detail {
-
-template <class T>
-inline constexpr bool is_task = false;
-template <class T>
-inline constexpr bool is_task<task<T>> = true;
 
 template <awaitable Awaited>
 task<await_result<Awaited>> await_by_itself(std::remove_reference_t<Awaited>& awaited) {
@@ -62,7 +67,6 @@ task<await_result<Awaited>> await_by_itself(std::remove_reference_t<Awaited>& aw
 template <awaitable Awaited>
 auto as_task(Awaited&& awaited) {
     if constexpr (is_task<std::remove_cvref_t<Awaited>>) {
-        static_assert(!std::is_lvalue_reference_v<Awaited>, "a task is awaited once and handed over: write std::move(task)");
         return std::remove_cvref_t<Awaited>(std::move(awaited));
     } else {
         return await_by_itself<Awaited>(awaited);

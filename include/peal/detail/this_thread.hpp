@@ -6,8 +6,8 @@
 // Deep chains in constant stack (promise P8). A coroutine that awaits a task, and a task that ends, hand the thread to another
 // coroutine. clang turns a returned handle into a jump at every optimisation level and under sanitizers. g++ 12 does so only
 // with optimisation and without sanitizers; elsewhere each hand-over would leave a stack frame behind. So with g++ the handle
-// is left in `this_thread.next` and the coroutine returns to resume_chain(), the only caller of resume() in peal, which goes on with
-// it. Both forms may meet in one program: resume_chain() works for either.
+// is left in `this_thread.next` and the coroutine returns to resume_chain(), the only caller of resume() in peal (but for a generator,
+// which awaits nothing), which goes on with it. Both forms may meet in one program: resume_chain() works for either.
 // An awaitable of another library may resume a coroutine by itself. Then there is no chain below it, or one that already has somewhere to
 // go: the hand-over starts a chain of its own, so no coroutine is lost.
 

@@ -64,7 +64,7 @@ class shutdown_report {
 namespace detail {
 
 /// Moves the awaiting coroutine to `target`; it resumes on one of its workers.
-class [[nodiscard]] schedule_operation : work_item {
+class [[nodiscard("schedule() does nothing until it is awaited")]] schedule_operation : work_item {
   public:
     explicit schedule_operation(rt::scheduler& target) noexcept : target_(&target) {}
     schedule_operation(rt::scheduler& target, unsigned index) noexcept : target_(&target), index_(index) {}
@@ -151,9 +151,9 @@ class PEAL_EXPORT pool {
     ~pool();
 
     /// From here on: on a worker of this pool. From one of its workers: at the back of that worker's queue.
-    [[nodiscard]] detail::schedule_operation schedule() noexcept { return detail::schedule_operation(*scheduler_); }
+    [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule() noexcept { return detail::schedule_operation(*scheduler_); }
     /// The same, for one worker: no other will take it. Requires: index < size() (asserted).
-    [[nodiscard]] detail::schedule_operation schedule_on(unsigned index) noexcept {
+    [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule_on(unsigned index) noexcept {
         return detail::schedule_operation(*scheduler_, index);
     }
 

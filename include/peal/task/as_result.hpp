@@ -13,7 +13,7 @@ namespace detail {
 template <class Operation>
 concept reports_result = requires(Operation& operation) { operation.result(); };
 
-template <reports_result Operation>
+template <class Operation>
 class [[nodiscard]] result_of_operation {
   public:
     explicit result_of_operation(Operation& operation) noexcept : operation_(operation) {}

@@ -60,7 +60,7 @@ class PEAL_EXPORT scope {
 
     class join_operation;
     /// Waits until all children have ended. Throws the first failure (on_error::stop_siblings).
-    [[nodiscard]] join_operation join() noexcept;
+    [[nodiscard("join() does nothing until it is awaited")]] join_operation join() noexcept;
     /// Those that came after the first, at most 64 (children that were stopped rarely fail). After join().
     const std::vector<std::exception_ptr>& other_failures() const noexcept { return children_.others; }
 
@@ -85,7 +85,7 @@ class PEAL_EXPORT scope {
     child_list children_;
 };
 
-class [[nodiscard]] scope::join_operation : detail::leaf_operation, detail::waiter {
+class [[nodiscard("join() does nothing until it is awaited")]] scope::join_operation : detail::leaf_operation, detail::waiter {
   public:
     explicit join_operation(scope& joined) noexcept
         : leaf_operation(&join_operation::stop_children), waiter(&join_operation::all_ended), joined_(joined) {}

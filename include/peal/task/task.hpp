@@ -141,6 +141,12 @@ class [[nodiscard("a task does nothing until it is awaited or spawned")]] task {
     class promise_type : public detail::promise_result<T> {
       public:
         task get_return_object() noexcept { return task(std::coroutine_handle<promise_type>::from_promise(*this)); }
+
+        template <class U>
+        std::suspend_never yield_value(U&&) const noexcept {
+            static_assert(!std::same_as<U, U>, "a task gives one value, by co_return: what shall co_yield many is an async_generator");
+            return {};
+        }
     };
 
     task() noexcept = default;

@@ -22,7 +22,7 @@ class PEAL_EXPORT clock {
 
 namespace detail {
 
-class [[nodiscard]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
+class [[nodiscard("an operation does nothing until it is awaited")]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
   public:
     explicit sleep_operation(clock::duration length) noexcept
         : leaf_operation(&sleep_operation::stop_sleeping), timer(&sleep_operation::deadline_passed), length_(length) {}
@@ -74,6 +74,9 @@ template <class Rep, class Period>
 detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> length) noexcept {
     return detail::sleep_operation(detail::bounded(length));
 }
+template <class Number>
+    requires std::is_arithmetic_v<Number>
+void sleep_for(Number) = delete;  // a length of time has a unit: sleep_for(5ms)
 
 /// The same, until a point of peal::clock (std::chrono::steady_clock).
 inline detail::sleep_operation sleep_until(clock::time_point until) noexcept { return detail::sleep_operation(until); }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // expect: spawn(task): a task is handed over, write spawn(std::move(task))
 
-#include <peal/pool/pool.hpp>
+#include <peal/task/scope.hpp>
 
 peal::task<> inner() { co_return; }
 
-void outer(peal::pool& pool) {
+void outer(peal::scope& tasks) {
     auto made = inner();
 #ifdef WRONG
-    pool.spawn(made);
+    tasks.spawn(made);
 #else
-    pool.spawn(std::move(made));
+    tasks.spawn(std::move(made));
 #endif
 }

@@ -3,17 +3,17 @@
 
 #include <string>
 
-#include <peal/pool/pool.hpp>
+#include <peal/task/scope.hpp>
 
 peal::task<> inner(int number) {
     static_cast<void>(number);
     co_return;
 }
 
-void outer(peal::pool& pool) {
+void outer(peal::scope& tasks) {
 #ifdef WRONG
-    pool.spawn(inner, std::string("not a number"));
+    tasks.spawn(inner, std::string("not a number"));
 #else
-    pool.spawn(inner, 1);
+    tasks.spawn(inner, 1);
 #endif
 }
