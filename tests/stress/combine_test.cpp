@@ -142,18 +142,19 @@ peal::task<> in_time(world& w, support::dice& dice, std::atomic<int>& below, int
     w.verdict.expect(peal::this_task::deadline() == around, "the deadline is another one than before");
 }
 
-/// Nothing outside of it is seen inside: it gives its value, unless a timeout inside ends it.
+/// Nothing outside of it is seen inside.
+peal::task<std::uint64_t> behind_shield(world& w, std::atomic<int>& below, std::uint64_t seed, int depth) {
+    w.verdict.expect(peal::this_task::deadline() == peal::context::no_deadline, "a deadline behind a shield");
+    w.verdict.expect(!peal::this_task::stop_requested(), "a stop behind a shield");
+    std::uint64_t value = co_await tree(w, below, seed, depth);
+    w.verdict.expect(!peal::this_task::stop_requested(), "a stop behind a shield");
+    co_return value;
+}
+
 peal::task<> shielded(world& w, support::dice& dice, std::atomic<int>& below, int depth) {
     std::uint64_t seed = dice.next();
     bool before = peal::this_task::stop_requested();
-    auto calm = [](world& w, std::atomic<int>& below, std::uint64_t seed, int depth) -> peal::task<std::uint64_t> {
-        w.verdict.expect(peal::this_task::deadline() == peal::context::no_deadline, "a deadline behind a shield");
-        w.verdict.expect(!peal::this_task::stop_requested(), "a stop behind a shield");
-        std::uint64_t value = co_await tree(w, below, seed, depth);
-        w.verdict.expect(!peal::this_task::stop_requested(), "a stop behind a shield");
-        co_return value;
-    };
-    std::uint64_t value = co_await peal::shield(calm(w, below, seed, depth));
+    std::uint64_t value = co_await peal::shield(behind_shield(w, below, seed, depth));
     w.verdict.expect(value == mark(seed), "shield gave another value");
     w.verdict.expect(!before || peal::this_task::stop_requested(), "a stop was forgotten");
 }
