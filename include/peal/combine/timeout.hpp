@@ -11,11 +11,27 @@
 #include <peal/detail/branch.hpp>
 #include <peal/detail/timer.hpp>
 #include <peal/error.hpp>
+#include <peal/task/as_result.hpp>
 #include <peal/time/sleep.hpp>
 
 namespace peal {
 
 namespace detail {
+
+/// What `give` gives, or the error that it throws.
+template <class Give, class T = std::invoke_result_t<Give&>>
+result<T> result_of(Give give) {
+    try {
+        if constexpr (std::is_void_v<T>) {
+            give();
+            return {};
+        } else {
+            return give();
+        }
+    } catch (const std::system_error& failure) {
+        return error::from_exception(failure);
+    }
+}
 
 /// Until when, and which limit it was.
 class PEAL_EXPORT time_limit {
@@ -84,13 +100,15 @@ class [[nodiscard("a timeout does nothing until it is awaited")]] timed_operatio
             throw;
         }
     }
-    auto result()
-        requires requires(std::remove_reference_t<awaiter>& of) { of.result(); }
-    {
-        bool stopped = disarm();
-        auto ended = awaiter_.result();
-        if (stopped && !ended && ended.error().is_canceled()) return decltype(ended)(passed());
-        return ended;
+    peal::result<await_result<Awaited>> result() {
+        if constexpr (reports_result<std::remove_reference_t<awaiter>>) {
+            bool stopped = disarm();
+            auto ended = awaiter_.result();
+            if (stopped && !ended && ended.error().is_canceled()) return passed();
+            return ended;
+        } else {
+            return result_of([this]() -> await_result<Awaited> { return await_resume(); });
+        }
     }
 
   private:
@@ -147,16 +165,7 @@ class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_operat
         return branch_.take();
     }
     peal::result<T> result() {
-        try {
-            if constexpr (std::is_void_v<T>) {
-                await_resume();
-                return {};
-            } else {
-                return await_resume();
-            }
-        } catch (const std::system_error& failure) {
-            return error::from_exception(failure);
-        }
+        return result_of([this]() -> T { return await_resume(); });
     }
 
   private:
