@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
@@ -52,7 +53,8 @@ class race_result {
 };
 
 /// Each round: `before()`; a task begins `wait()`, which gives whether it got what it waited for; a thread asks it to stop; at about the
-/// same time `give()`. When the task has ended, `after(got, verdict)` looks whether anything was lost.
+/// same time `give()`. When the task has ended, `after(got, verdict)`, plain or a coroutine, looks whether
+/// anything was lost.
 template <class Before, class Wait, class Give, class After>
 race_result race_with_stop(int rounds, Before before, Wait wait, Give give, After after) {
     race_result seen;
@@ -73,7 +75,11 @@ race_result race_with_stop(int rounds, Before before, Wait wait, Give give, Afte
             } else {
                 ++seen.canceled;
             }
-            after(got, found);
+            if constexpr (std::is_void_v<decltype(after(got, found))>) {
+                after(got, found);
+            } else {
+                co_await after(got, found);
+            }
         }
     };
     peal::pool pool(peal::pool_options(3));

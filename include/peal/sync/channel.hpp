@@ -118,6 +118,20 @@ class channel_core {
         if (woken != nullptr) woken->wake();
         return send_outcome::sent;
     }
+    /// Sends and closes, in one step: whoever gets the item may destroy the channel at once.
+    send_outcome try_send_last(T& item) {
+        wait_operation* woken = nullptr;
+        wake_chain ended;
+        {
+            guard inside(lock_);
+            if (closed_) return send_outcome::closed;
+            if (!put(item, nullptr, woken)) return send_outcome::full;
+            end_all(ended);
+        }
+        if (woken != nullptr) woken->wake();
+        ended.wake_all();
+        return send_outcome::sent;
+    }
     std::optional<T> try_receive() {
         std::optional<T> item;
         wait_operation* woken = nullptr;
@@ -132,20 +146,7 @@ class channel_core {
         wake_chain ended;
         {
             guard inside(lock_);
-            closed_ = true;
-            // Those who wait are told. One whose select() has been served elsewhere stays on its list until it leaves.
-            for (wait_list* list : {&senders_, &receivers_}) {
-                for (wait_operation* waiter = list->front(); waiter != nullptr;) {
-                    wait_operation* next = list->after(*waiter);
-                    claim* its = list == &senders_ ? static_cast<send_operation*>(waiter)->claim_
-                                                   : static_cast<receive_operation*>(waiter)->claim_;
-                    if (try_take_both(its, nullptr)) {
-                        static_cast<void>(list->remove(*waiter));
-                        ended.push_back(*waiter);
-                    }
-                    waiter = next;
-                }
-            }
+            end_all(ended);
         }
         ended.wake_all();
     }
@@ -161,6 +162,22 @@ class channel_core {
   private:
     using guard = std::lock_guard<spin_lock>;
 
+    /// Under the lock. Those who wait are told. One whose select() has been served elsewhere stays on its list until it leaves.
+    void end_all(wake_chain& ended) noexcept {
+        closed_ = true;
+        for (wait_list* list : {&senders_, &receivers_}) {
+            for (wait_operation* waiter = list->front(); waiter != nullptr;) {
+                wait_operation* next = list->after(*waiter);
+                claim* its = list == &senders_ ? static_cast<send_operation*>(waiter)->claim_
+                                               : static_cast<receive_operation*>(waiter)->claim_;
+                if (try_take_both(its, nullptr)) {
+                    static_cast<void>(list->remove(*waiter));
+                    ended.push_back(*waiter);
+                }
+                waiter = next;
+            }
+        }
+    }
     /// Under the lock, not closed. True: `item` was moved from; `woken` is the receiver that has it, if there is one.
     bool put(T& item, claim* giver, wait_operation*& woken) {
         for (wait_operation* waiter = receivers_.front(); waiter != nullptr; waiter = receivers_.after(*waiter)) {

@@ -16,7 +16,8 @@ namespace peal {
 ///
 /// Threads:      send() and close() any thread; one task receives, once.
 /// Cancellation: a canceled receive() has taken nothing, and may be tried again. A value that was handed over first wins.
-/// Lifetime:     outlives the one who waits (asserted); whoever sends must know that it still exists.
+/// Lifetime:     outlives the one who waits (asserted), who may destroy it once receive() has given something; whoever sends must know
+///               that it still exists.
 /// Allocates:    never.   Kernel: none.
 template <class T>
 class oneshot {
@@ -42,11 +43,7 @@ class oneshot {
 
   public:
     /// False if it was closed, or a value was sent before.
-    bool send(T value) {
-        if (core_.try_send(value) != send_outcome::sent) return false;
-        core_.close();
-        return true;
-    }
+    bool send(T value) { return core_.try_send_last(value) == send_outcome::sent; }
     /// The value, or nothing if it was closed without one.
     auto receive() noexcept { return typename core::receive_operation(core_); }
     std::optional<T> try_receive() { return core_.try_receive(); }
