@@ -37,8 +37,7 @@ struct activity {
 peal::task<> pass_on(tcp_stream& from, tcp_stream& to, activity& seen, std::chrono::seconds idle) {
     std::array<std::byte, 32 * 1024> buffer;
     for (;;) {
-        auto reading = peal::timeout_at(seen.latest + idle, from.read(buffer));
-        auto bytes = co_await peal::as_result(reading);
+        auto bytes = co_await peal::as_result(peal::timeout_at(seen.latest + idle, from.read(buffer)));
         if (!bytes && bytes.error().code() == std::errc::timed_out && peal::clock::now() < seen.latest + idle) continue;  // the other one has
         if (bytes.value() == 0) break;
         co_await peal::timeout(idle, to.write_all(std::span(buffer).first(*bytes)));

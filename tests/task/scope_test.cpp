@@ -78,7 +78,7 @@ peal::task<> joins_all(peal::pool&) {
 
 peal::task<> failing_children(peal::pool&) {
     tally seen;
-    peal::scope tasks;
+    peal::scope tasks(peal::on_error::keep_going);
     for (int i = 0; i < 4; ++i) {
         tasks.spawn(works, std::ref(seen), i * 2ms, tracked(i));
         tasks.spawn(peal::spawn_options("fails"), fails_after, i * 1ms);
@@ -103,7 +103,7 @@ TEST_CASE("scope: join waits for all children, which run beside each other") {
     CHECK(tracked::clean());
 }
 
-TEST_CASE("scope: a child that fails costs that child, its siblings go on (P6)") {
+TEST_CASE("scope: with on_error::keep_going a child that fails costs that child, its siblings go on (P6)") {
     support::captured_stderr lines;
     peal::simulation sim(3, 4);
     sim.pool().run(failing_children, sim.pool());

@@ -216,7 +216,8 @@ auto limited(Awaited&& op, const time_limit& limit) {
 ///
 /// Threads:      on a worker (asserted).
 /// Cancellation: passes it on to `op`.
-/// Lifetime:     a task is taken over. Anything else is referred to: await it in the full expression that made it.
+/// Lifetime:     a task is taken over. Anything else is referred to: await it in the full expression that made it, as in
+///               `co_await timeout(2s, stream.read(buffer))`. (`auto limited = timeout(2s, stream.read(buffer));` would refer to what is gone.)
 /// Allocates:    never for a task or a single operation; else a frame from the free lists of the thread.   Kernel: none.
 template <class Rep, class Period, awaitable Awaited>
 auto timeout(std::chrono::duration<Rep, Period> length, Awaited&& op, std::source_location where = std::source_location::current()) {
