@@ -2,6 +2,8 @@
 
 #include <peal/task/scope.hpp>
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <stdexcept>
@@ -33,6 +35,9 @@ void in_simulations(Function fn) {
         }
     }
 }
+
+/// Of the heap; 0 where a sanitizer keeps the books.
+std::size_t bytes_in_use() { return ::mallinfo2().uordblks; }
 
 /// What the children of a test did.
 struct tally {
@@ -103,7 +108,7 @@ TEST_CASE("scope: join waits for all children, which run beside each other") {
     CHECK(tracked::clean());
 }
 
-TEST_CASE("scope: with on_error::keep_going a child that fails costs that child, its siblings go on (P6)") {
+TEST_CASE("scope: that keeps going: a child that fails costs that child and goes to the handler, its siblings go on (P6)") {
     support::captured_stderr lines;
     peal::simulation sim(3, 4);
     sim.pool().run(failing_children, sim.pool());
@@ -113,6 +118,213 @@ TEST_CASE("scope: with on_error::keep_going a child that fails costs that child,
     for (std::size_t at = 0; (at = text.find("peal: task 'fails' failed", at)) != std::string::npos; ++at) ++reported;
     CHECK(reported == 4);
     CHECK(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) == reported);
+}
+
+// ---- failures -------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<> fails_with(int number, std::chrono::milliseconds after) {
+    co_await peal::sleep_for(after);
+    throw std::runtime_error("child " + std::to_string(number));
+}
+
+/// Fails when it is stopped.
+peal::task<> fails_in_clean_up(int number) {
+    bool stopped = false;
+    try {
+        co_await peal::sleep_for(1h);
+    } catch (const std::system_error&) {
+        stopped = true;
+    }
+    if (stopped) throw std::runtime_error("clean-up " + std::to_string(number));
+}
+
+std::string text_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& thrown) {
+        return thrown.what();
+    }
+}
+
+/// What join() throws, "" if nothing.
+peal::task<std::string> text_of_join(peal::scope& tasks) {
+    try {
+        co_await tasks.join();
+    } catch (const std::exception& failure) {
+        co_return failure.what();
+    }
+    co_return "";
+}
+
+peal::task<> first_failure(peal::pool& pool) {
+    auto started = peal::clock::now();
+    tally seen;
+    peal::scope tasks;
+    for (int i = 0; i < 5; ++i) tasks.spawn(works, std::ref(seen), 1h, tracked(i));
+    tasks.spawn(fails_with, 2, 2ms);
+    tasks.spawn(fails_with, 1, 1ms);
+    for (int i = 0; i < 3; ++i) tasks.spawn(fails_in_clean_up, i);
+    std::string thrown = co_await text_of_join(tasks);
+    CHECK(thrown == "child 1");
+    CHECK(seen.canceled == 5);
+    CHECK(tracked::alive() == 0);
+    CHECK(peal::clock::now() - started < 1s);
+    std::vector<std::string> others;
+    for (const std::exception_ptr& each : tasks.other_failures()) others.push_back(text_of(each));
+    std::sort(others.begin(), others.end());
+    CHECK(others == std::vector<std::string>{"clean-up 0", "clean-up 1", "clean-up 2"});
+    CHECK(pool.counts().failed == 4);
+    std::string again = co_await text_of_join(tasks);  // thrown once
+    CHECK(again.empty());
+}
+
+peal::task<> of_a_held_handle(peal::pool&) {
+    tally seen;
+    peal::scope tasks;
+    tasks.spawn(works, std::ref(seen), 5ms, tracked(0));
+    auto watched = tasks.spawn(fails_with, 1, 1ms);
+    co_await peal::sleep_for(2ms);
+    CHECK(tasks.size() == 1);
+    std::string thrown;
+    try {
+        co_await watched;
+    } catch (const std::runtime_error& failure) {
+        thrown = failure.what();
+    }
+    CHECK(thrown == "child 1");
+    std::string of_join = co_await text_of_join(tasks);
+    CHECK(of_join.empty());
+    CHECK(tasks.other_failures().empty());
+    CHECK(seen.ended == 1);
+}
+
+peal::task<> canceled_is_no_failure(peal::pool&) {
+    tally seen;
+    peal::scope tasks;
+    auto stopped = tasks.spawn(works, std::ref(seen), 1h, tracked(0)).stop_handle();
+    tasks.spawn(works, std::ref(seen), 5ms, tracked(1));
+    co_await peal::sleep_for(1ms);
+    stopped.request_stop();
+    std::string thrown = co_await text_of_join(tasks);
+    CHECK(thrown.empty());
+    CHECK(seen.canceled == 1);
+    CHECK(seen.ended == 1);
+}
+
+peal::task<> many_failures(peal::pool& pool) {
+    peal::scope tasks;
+    for (int i = 0; i < 100; ++i) tasks.spawn(fails_in_clean_up, i);
+    co_await peal::sleep_for(1ms);
+    tasks.spawn(fails_with, 0, 0ms);
+    std::string thrown = co_await text_of_join(tasks);
+    CHECK(thrown == "child 0");
+    CHECK(tasks.other_failures().size() == 64);  // the others went to the handler
+    CHECK(pool.counts().failed == 101);
+}
+
+peal::task<> leaves_a_failure(bool by_exception) {
+    peal::scope tasks;
+    tasks.spawn(fails_with, 1, 1ms);
+    co_await peal::sleep_for(2ms);
+    if (by_exception) throw std::logic_error("another one");
+}
+
+peal::task<> nested_failure(peal::pool&) {
+    auto inner = [](tally& seen) -> peal::task<> {
+        peal::scope tasks;
+        tasks.spawn(works, std::ref(seen), 1h, tracked(0));
+        tasks.spawn(fails_with, 1, 1ms);
+        co_await tasks.join();
+    };
+    tally seen;
+    peal::scope tasks;
+    tasks.spawn(works, std::ref(seen), 1h, tracked(1));
+    tasks.spawn(inner, std::ref(seen));
+    std::string thrown = co_await text_of_join(tasks);
+    CHECK(thrown == "child 1");
+    CHECK(seen.canceled == 2);
+}
+
+}  // namespace
+
+TEST_CASE("scope: the first failure stops the siblings and is thrown by join, the others can be asked for") {
+    in_simulations(first_failure);
+    in_simulations(nested_failure);
+    CHECK(tracked::clean());
+}
+
+TEST_CASE("scope: the failure of a child whose handle is held belongs to the handle") { in_simulations(of_a_held_handle); }
+
+TEST_CASE("scope: a child that is canceled has not failed") { in_simulations(canceled_is_no_failure); }
+
+TEST_CASE("scope: keeps 64 failures besides the first") {
+    support::captured_stderr lines;
+    peal::simulation sim(1);
+    sim.pool().run(many_failures, sim.pool());
+    CHECK(lines.text().find("clean-up") != std::string::npos);
+}
+
+TEST_CASE("scope: left without a join it reports the failure once") {
+    std::vector<std::string> reported;
+    int thrown = 0;
+    {
+        peal::pool_options options(1);
+        options.on_unhandled = [&reported](std::exception_ptr failure, const peal::context&) { reported.push_back(text_of(failure)); };
+        peal::pool pool(options);
+        for (bool by_exception : {false, true}) {
+            try {
+                pool.run(leaves_a_failure, by_exception);
+            } catch (const std::logic_error&) {
+                ++thrown;
+            }
+        }
+    }
+    CHECK(thrown == 1);
+    CHECK(reported == std::vector<std::string>{"child 1", "child 1"});
+}
+
+namespace {
+
+peal::task<> fails_at_once() {
+    throw std::runtime_error("at once");
+    co_return;
+}
+
+peal::task<> joins_one_that_fails(std::atomic<int>& thrown) {
+    peal::scope tasks;
+    tasks.spawn(fails_at_once);
+    try {
+        co_await tasks.join();
+    } catch (const std::runtime_error&) {
+        thrown.fetch_add(1);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("scope: a failure belongs to the scope also if the child ends on another worker before spawn() has returned") {
+    std::atomic<int> thrown{0};
+    std::atomic<int> unhandled{0};
+    constexpr int rounds = 20'000;
+    {
+        peal::pool_options options(4);
+        options.on_unhandled = [&unhandled](std::exception_ptr, const peal::context&) { unhandled.fetch_add(1); };
+        peal::pool pool(options);
+        auto repeats = [&thrown]() -> peal::task<> {
+            for (int i = 0; i < rounds / 2; ++i) co_await joins_one_that_fails(thrown);
+        };
+        auto one = pool.spawn(std::ref(repeats));
+        auto two = pool.spawn(std::ref(repeats));
+        auto both = [&]() -> peal::task<> {
+            co_await one;
+            co_await two;
+        };
+        peal::sync_wait(both());
+    }
+    CHECK(thrown.load() == rounds);
+    CHECK(unhandled.load() == 0);
 }
 
 // ---- leaving by destructor ------------------------------------------------------------------------------------------------------
@@ -338,6 +550,40 @@ TEST_CASE("scope: children that have ended leave nothing behind while it is open
     peal::simulation sim(1);
     sim.pool().run(ten_thousand_children, sim.pool());
     CHECK(tracked::clean());
+}
+
+// ---- a million children ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<> does_nothing() { co_return; }
+
+peal::task<> a_million_children(peal::pool& pool) {
+    peal::scope tasks;
+    std::int64_t frames = 0;
+    std::uint64_t blocks = 0;
+    for (int i = 0; i < 1'000'000; ++i) {
+        tasks.spawn(does_nothing);
+        if (i % 64 != 0) continue;
+        while (tasks.size() != 0) co_await pool.schedule();
+        if (i == 64 * 100) {  // the free lists are filled
+            frames = peal::detail::live_frames();
+            blocks = peal::detail::frame_system_allocations();
+        }
+    }
+    while (tasks.size() != 0) co_await pool.schedule();
+    CHECK(peal::detail::live_frames() == frames);
+    CHECK(peal::detail::frame_system_allocations() == blocks);
+    co_await tasks.join();
+}
+
+}  // namespace
+
+TEST_CASE("scope: a million children that have ended hold no memory while it is open") {
+    peal::simulation sim(1, 1);
+    std::size_t before = bytes_in_use();
+    sim.pool().run(a_million_children, sim.pool());
+    CHECK(bytes_in_use() < before + (1 << 20));
 }
 
 // ---- a thread of the program ------------------------------------------------------------------------------------------------------
