@@ -70,11 +70,14 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
                                           : outcome::failed;
     failed = nullptr;
 
+    // A scope takes the failure unless somebody awaits it just now. Whether a handle is still held is no mark: spawn() has just made one.
+    if (outcome_ == outcome::failed && list_ != nullptr && join_.load(std::memory_order_acquire) == 0) {  // [C2]
+        observed_ = list_->take_failure(failure(), *this);
+    }
+
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
     if ((refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) == 0) {  // [C3]
-        if (is_unobserved_failure() && (list_ == nullptr || !list_->take_failure(failure(), *this))) {
-            rt::report_unhandled(failure(), *this, accepted_by_);
-        }
+        if (is_unobserved_failure()) rt::report_unhandled(failure(), *this, accepted_by_);
         drop_payload();
     }
     task_list* list = list_;

@@ -23,8 +23,8 @@ enum class on_error : bool {
 /// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. Of others it runs one every
 /// 20 ms if nobody else can: it may be what a child waits for that takes no notice of the stop.
 ///
-/// The failure of a child belongs to who holds its join_handle when it ends, and else to the scope: see on_error. Being canceled is no
-/// failure. To limit how many children run, let each take a permit along:
+/// The failure of a child belongs to who awaits its join_handle when it ends, and else to the scope: see on_error. (A handle that is awaited
+/// later throws it, too.) Being canceled is no failure. To limit how many children run, let each take a permit along:
 ///     tasks.spawn(fetch, co_await limit.acquire(), url);
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
