@@ -36,6 +36,7 @@ void scope::child_list::take(task_list& self, std::exception_ptr failure, const 
 
 scope::~scope() {
     wait_for_children();
+    children_.let_go_of_late();
     // Nobody has joined: what a child failed with must not go unseen.
     if (children_.first) rt::report_unhandled(std::move(children_.first), *children_.owner(), children_.owner()->scheduler());
 }
@@ -63,6 +64,11 @@ void scope::wait_for_children() noexcept {
     if (!children_.wait_for_empty(all)) return;
     std::unique_lock lock(all.mutex);
     all.changed.wait(lock, [&all] { return all.done; });
+}
+
+std::exception_ptr scope::child_list::take_first() noexcept {
+    std::lock_guard guard(lock);
+    return std::exchange(first, nullptr);
 }
 
 void scope::join_operation::all_ended(detail::waiter& self) noexcept { static_cast<join_operation&>(self).happened(); }

@@ -59,14 +59,15 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
                                           : outcome::failed;
     failed = nullptr;
 
+    task_list* list = list_;
+    bool may_be_late = outcome_ == outcome::failed && list != nullptr && list->takes_failures();
+    if (may_be_late) list->begin_late(*this);  // before the holder of the handle can see that it has ended
+
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
     if ((refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) == 0) {  // [C3]
-        if (is_unobserved_failure() && (list_ == nullptr || !list_->take_failure(failure(), *this))) {
-            rt::report_unhandled(failure(), *this, accepted_by_);
-        }
+        if (outcome_ == outcome::failed && !task_list::end_late(*this, true)) rt::report_unhandled(failure(), *this, accepted_by_);
         drop_payload();
     }
-    task_list* list = list_;
     rt::scheduler* accepted_by = accepted_by_;
     detail::outcome outcome = outcome_;
 
@@ -75,7 +76,11 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
         auto& joiner = *reinterpret_cast<waiter*>(waiting);
         joiner.notify(joiner);
     }
-    if (list != nullptr) list->remove(*this);
+    if (may_be_late) {
+        list->leave();
+    } else if (list != nullptr) {
+        list->remove(*this);
+    }
     release();
     if (accepted_by != nullptr) rt::count_ended(*accepted_by, outcome);  // last: from here on the pool may end
     return nullptr;
@@ -99,7 +104,9 @@ bool spawned_context::forget(waiter& waiter) noexcept {
 void spawned_context::release_handle() noexcept {
     std::uint32_t before = refs_.fetch_and(~handle_bit, std::memory_order_acq_rel);  // [C3]
     if ((before & completed_bit) != 0) {  // ended() saw the handle and left the payload to us
-        if (is_unobserved_failure()) rt::report_unhandled_late(failure(), *this, accepted_by_);
+        if (outcome_ == outcome::failed && !task_list::end_late(*this, !observed_) && !observed_) {
+            rt::report_unhandled_late(failure(), *this, accepted_by_);
+        }
         drop_payload();
     }
     release();
@@ -113,8 +120,6 @@ void spawned_context::abandon() noexcept {
 void spawned_context::release() noexcept {
     if ((refs_.fetch_sub(1, std::memory_order_acq_rel) & count_mask) == 1) delete this;  // [C3]
 }
-
-bool spawned_context::is_unobserved_failure() const noexcept { return outcome_ == outcome::failed && !observed_; }
 
 }  // namespace detail
 

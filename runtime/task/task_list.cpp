@@ -3,11 +3,16 @@
 #include <peal/detail/task_list.hpp>
 
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include <peal/task/context.hpp>
 
 namespace peal::detail {
+
+namespace {
+constinit spin_lock late_lock;  // see the head of task_list.hpp
+}
 
 task_list::~task_list() { PEAL_ASSERT(first_ == nullptr, "a task_list was destroyed while tasks of it run"); }
 
@@ -28,11 +33,67 @@ void task_list::insert(spawned_context& task) noexcept {
 
 void task_list::remove(spawned_context& task) noexcept {
     lock_.lock();
-    (task.previous_ == nullptr ? first_ : task.previous_->following_) = task.following_;
-    (task.following_ == nullptr ? last_ : task.following_->previous_) = task.previous_;
+    unlink(task);
     waiter* told = --size_ == 0 ? std::exchange(waiter_, nullptr) : nullptr;
     lock_.unlock();
     if (told != nullptr) told->notify(*told);
+}
+
+/// Under the lock.
+void task_list::unlink(spawned_context& task) noexcept {
+    (task.previous_ == nullptr ? first_ : task.previous_->following_) = task.following_;
+    (task.following_ == nullptr ? last_ : task.following_->previous_) = task.previous_;
+}
+
+void task_list::begin_late(spawned_context& task) noexcept {
+    {
+        std::lock_guard guard(lock_);
+        unlink(task);
+        had_late_ = true;
+    }
+    std::lock_guard guard(late_lock);
+    task.is_late_ = true;
+    task.previous_ = nullptr;
+    task.following_ = first_late_;
+    if (first_late_ != nullptr) first_late_->previous_ = &task;
+    first_late_ = &task;
+}
+
+void task_list::leave() noexcept {
+    lock_.lock();
+    waiter* told = --size_ == 0 ? std::exchange(waiter_, nullptr) : nullptr;
+    lock_.unlock();
+    if (told != nullptr) told->notify(*told);
+}
+
+bool task_list::end_late(spawned_context& task, bool deliver) noexcept {
+    task_list* list;
+    {
+        std::lock_guard guard(late_lock);
+        if (!task.is_late_) return false;
+        task.is_late_ = false;
+        list = task.list_;
+        (task.previous_ == nullptr ? list->first_late_ : task.previous_->following_) = task.following_;
+        if (task.following_ != nullptr) task.following_->previous_ = task.previous_;
+        if (!deliver) return false;
+        list->handing_over_.fetch_add(1, std::memory_order_relaxed);  // under late_lock, as is the look of let_go_of_late()
+    }
+    list->take_failure_(*list, task.failure(), task);
+    list->handing_over_.fetch_sub(1, std::memory_order_release);  // [T1]
+    return true;
+}
+
+void task_list::let_go_of_late() noexcept {
+    {
+        std::lock_guard guard(lock_);
+        if (!had_late_) return;
+    }
+    {
+        std::lock_guard guard(late_lock);
+        for (spawned_context* task = first_late_; task != nullptr; task = task->following_) task->is_late_ = false;
+        first_late_ = nullptr;
+    }
+    while (handing_over_.load(std::memory_order_acquire) != 0) std::this_thread::yield();  // [T1] a few instructions of another thread
 }
 
 void task_list::request_stop_all() noexcept {

@@ -6,7 +6,16 @@
 //
 // Threads: any. `lock_` guards every field. The list may be destroyed as soon as a wait for "empty" has ended: remove() touches
 // nothing of it after it released the lock.
+//
+// Late failures: a task that failed while somebody holds its handle leaves its failure there. A handle that is dropped without having been
+// asked gives it to the list after all, if that still exists: scope.spawn() gives a handle even to those who want none, and the task may
+// have ended on another worker before that is dropped. Such a task is kept on the list's chain of late ones, which is guarded by one lock
+// for the whole process (failures only), until its handle goes (end_late) or the list does (let_go_of_late). A list is not destroyed while
+// somebody hands it a failure:
+//
+// handing_over_   end_late() adds under that lock   [T1] release sub by end_late / acquire load by let_go_of_late: the failure is in the list
 
+#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <string>
@@ -50,12 +59,18 @@ class PEAL_EXPORT task_list {
     void request_stop_all() noexcept;
     std::size_t size() const noexcept;
     const context* owner() const noexcept { return owner_; }
-    /// False: the pool's handler is to have it.
-    bool take_failure(const std::exception_ptr& failure, const context& task) noexcept {
-        if (take_failure_ == nullptr) return false;
-        take_failure_(*this, failure, task);
-        return true;
-    }
+    bool takes_failures() const noexcept { return take_failure_ != nullptr; }
+
+    /// Instead of remove(), in two steps, for a task that failed. First: it is not named here any more, but still counted, and is a late one.
+    void begin_late(spawned_context& task) noexcept;
+    /// Second: it is not counted any more; may end the list.
+    void leave() noexcept;
+    /// The handle of a task that failed goes, or there is none any more. If the list of the task exists and would still take its failure, and
+    /// `deliver`, it gets it. False: it did not.
+    static bool end_late(spawned_context& task, bool deliver) noexcept;
+    /// Before the list is destroyed: handles that are dropped from now on find no list. No task is left in it.
+    void let_go_of_late() noexcept;
+
     void append_names(std::vector<std::string>& names) const;
 
     /// `waiter` is told when the list becomes empty. False, and nothing stored, if it is empty already.
@@ -65,6 +80,8 @@ class PEAL_EXPORT task_list {
     [[nodiscard]] bool forget(waiter& waiter) noexcept;
 
   private:
+    void unlink(spawned_context& task) noexcept;
+
     const context* const owner_;
     const failure_function take_failure_;
     mutable spin_lock lock_;
@@ -72,7 +89,10 @@ class PEAL_EXPORT task_list {
     spawned_context* last_ = nullptr;
     std::size_t size_ = 0;
     bool stopping_ = false;
+    bool had_late_ = false;
     waiter* waiter_ = nullptr;
+    spawned_context* first_late_ = nullptr;  // guarded by the lock of all late ones
+    std::atomic<unsigned> handing_over_{0};
 };
 
 }  // namespace peal::detail

@@ -200,7 +200,6 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
-    bool is_unobserved_failure() const noexcept;
 
     std::atomic<std::uintptr_t> join_{0};
     // The running task, its handle, and stop_handles. With handle_bit when the task completes, the payload is the handle's to drop.
@@ -208,6 +207,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
     outcome outcome_ = outcome::running;
     bool observed_ = false;
+    bool is_late_ = false;                  // detail/task_list.hpp; then the links below are of that chain
 
     const spawn_options options_;
     rt::scheduler* accepted_by_ = nullptr;  // the pool that counts it; null for sync_wait()

@@ -23,8 +23,8 @@ enum class on_error : bool {
 /// forgotten join) asks them to stop and blocks until they have ended; meanwhile its worker runs these tasks. Of others it runs one every
 /// 20 ms if nobody else can: it may be what a child waits for that takes no notice of the stop.
 ///
-/// The failure of a child belongs to who holds its join_handle when it ends, and else to the scope: see on_error. Being canceled is no
-/// failure. To limit how many children run, let each take a permit along:
+/// The failure of a child belongs to who holds its join_handle. When that is dropped without having been awaited, or was before, it belongs
+/// to the scope (see on_error) while that exists, else to the pool's handler. Being canceled is no failure. To limit how many children run, let each take a permit along:
 ///     tasks.spawn(fetch, co_await limit.acquire(), url);
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
@@ -68,11 +68,13 @@ class PEAL_EXPORT scope {
     static rt::scheduler& pool_of_caller() noexcept;
     void wait_for_children() noexcept;
 
-    /// The list of children, and their failures: guarded by `lock` while children run.
+    /// The list of children, and their failures: guarded by `lock` while children run or handles are dropped.
     class child_list : public detail::task_list {
       public:
         child_list(const context* owner, on_error policy) noexcept
             : task_list(owner, policy == on_error::stop_siblings ? &child_list::take : nullptr) {}
+        /// For join(): thrown once.
+        PEAL_EXPORT std::exception_ptr take_first() noexcept;
         detail::spin_lock lock;
         bool failed = false;
         std::exception_ptr first;
@@ -102,7 +104,7 @@ class [[nodiscard]] scope::join_operation : detail::leaf_operation, detail::wait
         return joined_.children_.wait_for_empty(*this);
     }
     void await_resume() const {
-        if (joined_.children_.first) std::rethrow_exception(std::exchange(joined_.children_.first, nullptr));
+        if (std::exception_ptr failure = joined_.children_.take_first()) std::rethrow_exception(std::move(failure));
         if (stopped_) detail::throw_canceled("scope join");
     }
 
