@@ -277,7 +277,8 @@ TEST_CASE("map_concurrent: a limit of 0 is a broken contract") {
         peal::simulation sim(1);
         auto scene = []() -> peal::task<> {
             auto each = [](int number) -> peal::task<int> { co_return number; };
-            static_cast<void>(co_await peal::map_concurrent(std::vector<int>{1}, 0, each));
+            std::vector<int> numbers(3);
+            static_cast<void>(co_await peal::map_concurrent(numbers, 0, each));
         };
         sim.pool().run(scene);
     });
