@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// awaitables with chosen behavior: one that never goes on and cannot be canceled, and a mailbox that brings values from any thread
-// to one task.
+// awaitables with chosen behavior: one that never goes on and cannot be canceled, a gate that cannot be canceled, and a mailbox that
+// brings values from any thread to one task.
 
+#include <atomic>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -21,6 +23,32 @@ class never {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise>) const noexcept {}
     void await_resume() const noexcept {}
+};
+
+/// Suspends one task until it is opened, by any thread, once. Takes no notice of a request to stop.
+///
+/// second_   opener, waiting task   acq_rel exchange: the second of the two makes the task go on
+class gate : peal::detail::work_item {
+  public:
+    gate() = default;
+    gate(const gate&) = delete;
+    gate& operator=(const gate&) = delete;
+
+    void open() noexcept {
+        if (second_.exchange(true, std::memory_order_acq_rel)) peal::detail::enqueue_woken(*this);  // then the gate may be gone
+    }
+
+    bool await_ready() const noexcept { return false; }
+    template <peal::detail::peal_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        handle = awaiting;
+        owner = &awaiting.promise().owner();
+        return !second_.exchange(true, std::memory_order_acq_rel);
+    }
+    void await_resume() const noexcept {}
+
+  private:
+    std::atomic<bool> second_{false};
 };
 
 /// Values in order, from any thread, for one task at a time.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// stopper: a thread that asks tasks to stop, a random moment after it was told to. For cancellation that races with completion.
+// stopper: a thread that asks tasks to stop, a random moment after it was told to; and stops that come from a worker. For cancellation
+// that races with completion.
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 
+#include <peal/pool/pool.hpp>
 #include <peal/task/context.hpp>
 
 namespace support {
@@ -65,5 +69,20 @@ class stopper {
     bool ending_ = false;
     std::thread thread_;
 };
+
+/// Asks `task` to stop after so many turns of the queue. For stops that come from a worker.
+inline peal::task<> stop_after_turns(peal::stop_handle task, unsigned turns, peal::pool& pool) {
+    for (unsigned i = 0; i < turns; ++i) co_await pool.schedule();
+    task.request_stop();
+}
+
+/// A stop at about the time when something ends that takes up to `turns` turns of the queue: by the thread outside, or by a worker.
+inline void stop_soon(peal::pool& pool, stopper& outside, std::uint64_t random, unsigned turns, peal::stop_handle task) {
+    if (random % 2 == 0) {
+        outside.stop_after(std::chrono::nanoseconds(random / 2 % 10'000), task);
+    } else {
+        pool.spawn(stop_after_turns, task, static_cast<unsigned>(random / 2 % turns), std::ref(pool)).detach();
+    }
+}
 
 }  // namespace support
