@@ -488,7 +488,7 @@ TEST_CASE("shutdown: the handler gets the failures of detached tasks, with the t
     };
     auto await_it = [](peal::join_handle<> handle) -> peal::task<> { co_await handle; };
     auto in_scope = [](decltype(failing) child) -> peal::task<> {
-        peal::scope children;
+        peal::scope children(peal::on_error::keep_going);
         children.spawn(peal::spawn_options("child"), child, "five");
         co_await children.join();
     };
