@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include <peal/detail/awaitable.hpp>
 #include <peal/detail/branch.hpp>
 #include <peal/error.hpp>
 
