@@ -123,6 +123,7 @@ TEST_CASE("with_stop_token: what is awaited may tell its own token") { support::
 TEST_CASE("with_stop_token: a token told by a thread, at about the moment of the end, loses no item") {
     peal::channel<int> items(1);
     std::unique_ptr<std::stop_source> source;
+    constexpr int rounds = 500;  // each makes a thread
     int served = 0;
     int canceled = 0;
     std::string complaints;
@@ -136,7 +137,7 @@ TEST_CASE("with_stop_token: a token told by a thread, at about the moment of the
             }
             co_return false;
         };
-        for (int i = 0; i < 2000; ++i) {
+        for (int i = 0; i < rounds; ++i) {
             support::lots random(static_cast<std::uint64_t>(i));
             source = std::make_unique<std::stop_source>();
             auto waiting = pool.spawn(std::ref(receives), source->get_token());
@@ -156,5 +157,5 @@ TEST_CASE("with_stop_token: a token told by a thread, at about the moment of the
         }
     }
     CHECK(complaints == "");
-    CHECK(served + canceled == 2000);
+    CHECK(served + canceled == rounds);
 }
