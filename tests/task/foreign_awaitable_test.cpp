@@ -28,7 +28,12 @@ class threads {
         all_.emplace_back([awaiting] { awaiting.resume(); });
     }
     void join() {
-        for (auto& each : all_) each.join();
+        std::vector<std::thread> all;
+        {
+            std::lock_guard guard(mutex_);  // the last one may have done its work before it is on the list
+            all.swap(all_);
+        }
+        for (auto& each : all) each.join();
     }
 
   private:
