@@ -5,6 +5,7 @@
 //        On SIGTERM it accepts no more, lets what runs go on for --drain seconds, and names the connections that it had to cut.
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -27,22 +28,30 @@ struct settings {
     std::size_t connections = 1000;
 };
 
-/// When something was last passed on in either direction, and how much in all.
-struct activity {
-    peal::clock::time_point latest = peal::clock::now();
-    std::size_t bytes = 0;
+/// When something was last passed on in either direction, and how much in all. The two directions may run on two workers at once.
+class activity {
+  public:
+    void passed(std::size_t bytes) noexcept {
+        latest_.store(peal::clock::now(), std::memory_order_relaxed);  // stands for itself
+        bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    peal::clock::time_point latest() const noexcept { return latest_.load(std::memory_order_relaxed); }
+    std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+  private:
+    std::atomic<peal::clock::time_point> latest_ = peal::clock::now();
+    std::atomic<std::size_t> bytes_ = 0;
 };
 
 /// Passes on what comes, until it ends; that too. Throws timed_out when neither direction has moved anything for so long.
 peal::task<> pass_on(tcp_stream& from, tcp_stream& to, activity& seen, std::chrono::seconds idle) {
     std::array<std::byte, 32 * 1024> buffer;
     for (;;) {
-        auto bytes = co_await peal::as_result(peal::timeout_at(seen.latest + idle, from.read(buffer)));
-        if (!bytes && bytes.error().code() == std::errc::timed_out && peal::clock::now() < seen.latest + idle) continue;  // the other one has
+        auto bytes = co_await peal::as_result(peal::timeout_at(seen.latest() + idle, from.read(buffer)));
+        if (!bytes && bytes.error().code() == std::errc::timed_out && peal::clock::now() < seen.latest() + idle) continue;  // the other one has
         if (bytes.value() == 0) break;
         co_await peal::timeout(idle, to.write_all(std::span(buffer).first(*bytes)));
-        seen.latest = peal::clock::now();
-        seen.bytes += *bytes;
+        seen.passed(*bytes);
     }
     to.shutdown_write();
 }
@@ -54,7 +63,7 @@ peal::task<> session(const settings& how, [[maybe_unused]] peal::semaphore::perm
         tcp_stream server = co_await peal::timeout(10s, tcp_stream::connect(how.host, how.service));
         co_await peal::when_all(pass_on(client, server, seen, how.idle), pass_on(server, client, seen, how.idle));
     } catch (const std::system_error& failure) {
-        std::fprintf(stderr, "tcp_proxy: %s cut after %zu bytes: %s\n", name.c_str(), seen.bytes, failure.what());
+        std::fprintf(stderr, "tcp_proxy: %s cut after %zu bytes: %s\n", name.c_str(), seen.bytes(), failure.what());
     }
 }
 

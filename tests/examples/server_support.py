@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 HANG = 60  # seconds: a guard against hanging, not a measurement
@@ -13,16 +14,18 @@ PROGRAM = ""
 
 
 class Server:
-    """An example server on a port of the system's choice."""
+    """An example server on a port of the system's choice. That a sanitizer says something fails the test."""
 
     def __init__(self, *options, workers=2):
+        self.errors = tempfile.TemporaryFile()  # not a pipe: nobody reads while the server runs, and it must not wait for that
         self.process = subprocess.Popen([PROGRAM, "--port", "0", "--workers", str(workers), *options],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, stderr=self.errors)
         line = self.process.stdout.readline().decode()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
         if not match:
             self.process.kill()
-            raise AssertionError("no port: %r, %r" % (line, self.process.communicate(timeout=HANG)[1]))
+            self.process.communicate(timeout=HANG)
+            raise AssertionError("no port: %r, %r" % (line, self.said()))
         self.port = int(match[1])
 
     def __enter__(self):
@@ -32,14 +35,22 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=HANG)
+        said = self.said()
+        self.errors.close()
+        if re.search("Sanitizer|runtime error:", said):
+            raise AssertionError(said)
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read().decode()
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self):
         """Exit status and what it said on standard error."""
-        said = self.process.communicate(timeout=HANG)[1].decode()
-        return self.process.returncode, said
+        self.process.communicate(timeout=HANG)
+        return self.process.returncode, self.said()
 
     def connect(self):
         peer = socket.create_connection(("127.0.0.1", self.port), timeout=HANG)
