@@ -11,8 +11,8 @@ bool barrier::wait_or_pass(detail::wait_operation& waiter) noexcept {
     {
         std::lock_guard guard(lock_);
         if (missing_ != 1) {
+            if (!waiter.enlist(waiting_)) return false;
             --missing_;
-            waiting_.push_back(waiter);
             return true;
         }
         missing_ = parties_;

@@ -16,14 +16,13 @@ class condition_variable::wait_operation final : detail::wait_operation {
     bool await_ready() const noexcept { return false; }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] {
-            {
-                std::lock_guard lock(awaited_.lock_);
-                awaited_.waiting_.push_back(*this);
-            }
-            guard_.unlock();
-            return true;
+        peal::mutex::guard held = std::move(guard_);  // once it waits, the coroutine may go on and look at its guard
+        bool waits = wait(awaiting, awaiting.promise().owner(), [this] {
+            std::lock_guard lock(awaited_.lock_);
+            return enlist(awaited_.waiting_);
         });
+        if (!waits) guard_ = std::move(held);
+        return waits;
     }
     /// False: canceled.
     bool await_resume() const noexcept { return !was_canceled(); }

@@ -24,8 +24,7 @@ void event::reset() noexcept {
 bool event::wait_or_pass(detail::wait_operation& waiter) noexcept {
     std::lock_guard guard(lock_);
     if (is_set()) return false;
-    waiting_.push_back(waiter);
-    return true;
+    return waiter.enlist(waiting_);
 }
 
 bool event::forget(detail::wait_operation& waiter) noexcept {
@@ -46,8 +45,7 @@ void auto_reset_event::set() noexcept {
 bool auto_reset_event::wait_or_pass(detail::wait_operation& waiter) noexcept {
     std::lock_guard guard(lock_);
     if (pass()) return false;
-    waiting_.push_back(waiter);
-    return true;
+    return waiter.enlist(waiting_);
 }
 
 bool auto_reset_event::forget(detail::wait_operation& waiter) noexcept {
@@ -70,8 +68,7 @@ void latch::count_down(std::size_t by) noexcept {
 bool latch::wait_or_pass(detail::wait_operation& waiter) noexcept {
     std::lock_guard guard(lock_);
     if (is_open()) return false;
-    waiting_.push_back(waiter);
-    return true;
+    return waiter.enlist(waiting_);
 }
 
 bool latch::forget(detail::wait_operation& waiter) noexcept {

@@ -10,9 +10,8 @@ namespace peal {
 
 bool mutex::wait_or_take(detail::wait_operation& waiter) noexcept {
     std::lock_guard guard(lock_);
-    if (state_.exchange(state::contended, std::memory_order_acquire) != state::free) {  // [M1]
-        waiting_.push_back(waiter);
-        return true;
+    if (state_.exchange(state::contended, std::memory_order_acquire) != state::free) {  // [M1]; nobody waits if enlist() fails: hand_over()
+        return waiter.enlist(waiting_);
     }
     // Unlocked meanwhile, so nobody waits.
     state_.store(state::held, std::memory_order_relaxed);  // we hold it: nobody else changes it but under lock_

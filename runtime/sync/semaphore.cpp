@@ -17,8 +17,9 @@ bool semaphore::wait_or_take(acquire_operation& waiter) noexcept {
         state_.fetch_and(~waiting_bit, std::memory_order_relaxed);      // gives nothing away
         return false;
     }
-    waiting_.push_back(waiter);
-    return true;
+    bool waits = waiter.enlist(waiting_);
+    if (!waits && waiting_.empty()) state_.fetch_and(~waiting_bit, std::memory_order_relaxed);  // gives nothing away
+    return waits;
 }
 
 bool semaphore::forget(acquire_operation& waiter) noexcept {

@@ -27,8 +27,7 @@ bool shared_mutex::wait_or_take(lock_operation& waiter) noexcept {
         take(waiter.mode_);
         return false;
     }
-    waiting_.push_back(waiter);
-    return true;
+    return waiter.enlist(waiting_);
 }
 
 bool shared_mutex::forget(lock_operation& waiter) noexcept {

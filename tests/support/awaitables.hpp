@@ -71,9 +71,9 @@ class mailbox {
         if (told != nullptr) told->arrived();  // from here on the mailbox may be gone
     }
 
-    class [[nodiscard]] pop_operation : peal::detail::leaf_operation {
+    class [[nodiscard]] pop_operation : peal::detail::registering_operation {
       public:
-        explicit pop_operation(mailbox& box) noexcept : leaf_operation(&pop_operation::stop_waiting), box_(box) {}
+        explicit pop_operation(mailbox& box) noexcept : registering_operation(&pop_operation::stop_waiting), box_(box) {}
 
         bool await_ready() const noexcept { return false; }
         template <peal::detail::peal_promise Promise>

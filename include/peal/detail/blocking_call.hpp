@@ -17,7 +17,7 @@ namespace peal::detail {
 /// Classes do not wait for each other's threads.
 enum class blocking_class : unsigned char { names, files, calls };
 
-class PEAL_EXPORT blocking_call_base : public leaf_operation {
+class PEAL_EXPORT blocking_call_base : public registering_operation {
   public:
     bool await_ready() const noexcept { return false; }
     template <peal_promise Promise>
@@ -29,7 +29,7 @@ class PEAL_EXPORT blocking_call_base : public leaf_operation {
     using run_function = void (*)(blocking_call_base&) noexcept;
     /// With `stopped`: can be canceled while it waits for a thread; then, a stop is passed on to that.
     blocking_call_base(run_function run, blocking_class threads, std::stop_source* stopped) noexcept
-        : leaf_operation(&blocking_call_base::stop_call), run_(run), stopped_(stopped), threads_(threads) {}
+        : registering_operation(&blocking_call_base::stop_call), run_(run), stopped_(stopped), threads_(threads) {}
 
   private:
     class job;

@@ -9,6 +9,9 @@
 //   event      wait for start; disarm: done -> resume | taken -> second of two    (any thread)
 //   stopper    wait for start; unregister: done -> resume canceled | too late -> second of two    (any thread)
 //
+// The lock is that of the list on which the operation waits, where there is one (detail/wait_list.hpp): then to register, and to be
+// taken off the list, is to wait for start. Where there is none, it is the operation's own: registering_operation.
+//
 // Why nobody touches a dead operation: the coroutine is resumed by the event or the stopper alone if the other can no longer come
 // (disarm, or unregister, succeeded), else by the second of the two. Neither goes on before start has let go of the lock, and start
 // touches nothing after that. Why no cancel is lost: when the stopper looks, the registration is complete.
@@ -34,16 +37,63 @@ class leaf_operation : public work_item, public cancelable {
   protected:
     explicit leaf_operation(cancel_function cancel) noexcept : cancelable(cancel) {}
 
-    /// Body of await_suspend. `try_register` returns false if the event has happened already; then nothing was registered.
-    template <class Register>
-    bool suspend(std::coroutine_handle<> awaiting, context& task, Register try_register) noexcept {
+    void belong_to(std::coroutine_handle<> awaiting, context& task) noexcept {
         PEAL_ASSERT(owner == nullptr, "sleep_for() or another wait was awaited twice: make it anew for each");
         handle = awaiting;
         owner = &task;
-        starting_.lock();
-        if (!owner->arm(*this)) {
-            starting_.unlock();
+    }
+    /// False: a stop was requested, it ends as canceled.
+    [[nodiscard]] bool try_arm() noexcept {
+        canceled_ = !owner->arm(*this);
+        return !canceled_;
+    }
+    /// A stop was requested before it began to wait.
+    void end_canceled() noexcept { canceled_ = true; }
+
+    /// Start is over and the event has happened. The registration is used up.
+    void event_came() noexcept {
+        if (owner->disarm(*this)) {
+            enqueue_woken(*this);
+        } else {
+            resume_if_second();
+        }
+    }
+    /// Start is over and the stopper has come. Not `unregistered`: the event was first, event_came() is or will be called.
+    void stopper_came(bool unregistered) noexcept {
+        if (unregistered) {
             canceled_ = true;
+            enqueue_woken(*this);
+        } else {
+            resume_if_second();
+        }
+    }
+
+    /// The caller is one of two; true: the other one has been here.
+    bool is_second() noexcept { return second_.exchange(true, std::memory_order_acq_rel); }  // [O1]
+    /// For a wait that goes on although a stop was requested: it could not be armed, and the event alone resumes.
+    void expect_no_stopper() noexcept { second_.store(true, std::memory_order_relaxed); }  // published by the registration
+
+  private:
+    void resume_if_second() noexcept {
+        if (is_second()) enqueue_woken(*this);
+    }
+
+    std::atomic<bool> second_{false};
+    bool canceled_ = false;
+};
+
+/// For events to which one registers without a lock that could be held meanwhile.
+class registering_operation : public leaf_operation {
+  protected:
+    using leaf_operation::leaf_operation;
+
+    /// Body of await_suspend. `try_register` returns false if the event has happened already; then nothing was registered.
+    template <class Register>
+    bool suspend(std::coroutine_handle<> awaiting, context& task, Register try_register) noexcept {
+        belong_to(awaiting, task);
+        starting_.lock();
+        if (!try_arm()) {
+            starting_.unlock();
             return false;
         }
         if (try_register()) {
@@ -52,7 +102,7 @@ class leaf_operation : public work_item, public cancelable {
         }
         if (owner->disarm(*this)) return false;
         starting_.unlock();
-        return !second_.exchange(true, std::memory_order_acq_rel);  // [O1] false: the stopper was first, go on at once
+        return !is_second();  // false: the stopper was first, go on at once
     }
 
     /// The same without a cancel slot: nothing from outside ends it early.
@@ -70,40 +120,23 @@ class leaf_operation : public work_item, public cancelable {
     /// The event has happened. The registration is used up.
     void happened() noexcept {
         await_start();
-        if (owner->disarm(*this)) {
-            enqueue_woken(*this);
-        } else {
-            resume_if_second();
-        }
+        event_came();
     }
 
     /// Body of the cancel function. `try_unregister` returns false if the event has been taken by happened().
     template <class Unregister>
     void stop(Unregister try_unregister) noexcept {
         await_start();
-        if (try_unregister()) {
-            canceled_ = true;
-            enqueue_woken(*this);
-        } else {
-            resume_if_second();
-        }
+        stopper_came(try_unregister());
     }
-
-    /// For a wait that goes on although a stop was requested: suspend() returned false, and the event alone resumes.
-    void expect_no_stopper() noexcept { second_.store(true, std::memory_order_relaxed); }  // published by the registration
 
   private:
     void await_start() noexcept {
         starting_.lock();
         starting_.unlock();
     }
-    void resume_if_second() noexcept {
-        if (second_.exchange(true, std::memory_order_acq_rel)) enqueue_woken(*this);  // [O1]
-    }
 
     spin_lock starting_;
-    std::atomic<bool> second_{false};
-    bool canceled_ = false;
 };
 
 /// What a canceled operation throws.

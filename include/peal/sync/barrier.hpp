@@ -53,7 +53,7 @@ class barrier::wait_operation : detail::wait_operation {
     bool await_ready() const noexcept { return false; }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] { return awaited_.wait_or_pass(*this); });
+        return wait(awaiting, awaiting.promise().owner(), [this] { return awaited_.wait_or_pass(*this); });
     }
     void await_resume() {
         if (was_canceled()) detail::throw_canceled("barrier wait");

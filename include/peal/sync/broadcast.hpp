@@ -39,11 +39,10 @@ class [[nodiscard("await it")]] news_operation : wait_operation {
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         context& task = awaiting.promise().owner();
         claim_ = task.claim();
-        return suspend(awaiting, task, [this] {
+        return wait(awaiting, task, [this] {
             std::lock_guard guard(source_.lock_);
             if (source_.has_news(reader_) && try_take_both(claim_, nullptr)) return false;
-            source_.waiting_.push_back(*this);
-            return true;
+            return this->enlist(source_.waiting_);
         });
     }
     auto await_resume() {

@@ -239,11 +239,10 @@ class channel_core<T, Items>::send_operation : wait_operation {
         context& task = awaiting.promise().owner();
         claim_ = task.claim();
         wait_operation* woken = nullptr;
-        bool suspended = suspend(awaiting, task, [this, &woken] {
+        bool suspended = this->wait(awaiting, task, [this, &woken] {
             guard inside(to_.lock_);
             if (to_.closed_ || (sent_ = to_.put(item_, claim_, woken))) return false;
-            to_.senders_.push_back(*this);
-            return true;
+            return this->enlist(to_.senders_);
         });
         if (woken != nullptr) woken->wake();  // not suspended: only then was something put
         return suspended;
@@ -285,12 +284,11 @@ class channel_core<T, Items>::receive_operation : wait_operation {
         context& task = awaiting.promise().owner();
         claim_ = task.claim();
         wait_operation* woken = nullptr;
-        bool suspended = suspend(awaiting, task, [this, &woken] {
+        bool suspended = this->wait(awaiting, task, [this, &woken] {
             guard inside(from_.lock_);
             if (from_.get(item_, claim_, woken)) return false;
             if (from_.closed_ && try_take_both(claim_, nullptr)) return false;
-            from_.receivers_.push_back(*this);
-            return true;
+            return this->enlist(from_.receivers_);
         });
         if (woken != nullptr) woken->wake();  // not suspended: only then was something got
         return suspended;

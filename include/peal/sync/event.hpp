@@ -28,7 +28,7 @@ class [[nodiscard("await it")]] event_wait_operation : wait_operation {
     bool await_ready() noexcept { return awaited_.pass(); }
     template <peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] { return awaited_.wait_or_pass(*this); });
+        return wait(awaiting, awaiting.promise().owner(), [this] { return awaited_.wait_or_pass(*this); });
     }
     void await_resume() {
         if (was_canceled()) throw_canceled(name_);

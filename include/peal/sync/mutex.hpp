@@ -101,7 +101,7 @@ class mutex::lock_operation : detail::wait_operation {
     bool await_ready() noexcept { return wanted_.try_take(); }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] { return wanted_.wait_or_take(*this); });
+        return wait(awaiting, awaiting.promise().owner(), [this] { return wanted_.wait_or_take(*this); });
     }
     guard await_resume() {
         if (was_canceled()) detail::throw_canceled("mutex lock");

@@ -118,7 +118,7 @@ class semaphore::acquire_operation : detail::wait_operation {
     bool await_ready() noexcept { return from_.try_take(count_); }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] { return from_.wait_or_take(*this); });
+        return wait(awaiting, awaiting.promise().owner(), [this] { return from_.wait_or_take(*this); });
     }
     permit await_resume() {
         if (was_canceled()) detail::throw_canceled("semaphore acquire");

@@ -85,10 +85,10 @@ class PEAL_EXPORT scope {
     child_list children_;
 };
 
-class [[nodiscard("join() does nothing until it is awaited")]] scope::join_operation : detail::leaf_operation, detail::waiter {
+class [[nodiscard("join() does nothing until it is awaited")]] scope::join_operation : detail::registering_operation, detail::waiter {
   public:
     explicit join_operation(scope& joined) noexcept
-        : leaf_operation(&join_operation::stop_children), waiter(&join_operation::all_ended), joined_(joined) {}
+        : registering_operation(&join_operation::stop_children), waiter(&join_operation::all_ended), joined_(joined) {}
 
     bool await_ready() const noexcept { return joined_.size() == 0; }
     template <detail::peal_promise Promise>

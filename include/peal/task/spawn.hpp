@@ -202,10 +202,10 @@ class join_handle {
 };
 
 template <class T>
-class join_handle<T>::join_operation : detail::leaf_operation, detail::waiter {
+class join_handle<T>::join_operation : detail::registering_operation, detail::waiter {
   public:
     explicit join_operation(join_handle& handle) noexcept
-        : leaf_operation(&join_operation::stop_joining), waiter(&join_operation::task_ended), joined_(handle) {
+        : registering_operation(&join_operation::stop_joining), waiter(&join_operation::task_ended), joined_(handle) {
         PEAL_ASSERT(handle.task_ != nullptr, "join_handle awaited twice, or after detach() or a move");
     }
 

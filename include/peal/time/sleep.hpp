@@ -22,12 +22,12 @@ class PEAL_EXPORT clock {
 
 namespace detail {
 
-class [[nodiscard("an operation does nothing until it is awaited")]] PEAL_EXPORT sleep_operation : leaf_operation, timer {
+class [[nodiscard("an operation does nothing until it is awaited")]] PEAL_EXPORT sleep_operation : registering_operation, timer {
   public:
     explicit sleep_operation(clock::duration length) noexcept
-        : leaf_operation(&sleep_operation::stop_sleeping), timer(&sleep_operation::deadline_passed), length_(length) {}
+        : registering_operation(&sleep_operation::stop_sleeping), timer(&sleep_operation::deadline_passed), length_(length) {}
     explicit sleep_operation(clock::time_point until) noexcept
-        : leaf_operation(&sleep_operation::stop_sleeping), timer(&sleep_operation::deadline_passed), until_(until), absolute_(true) {}
+        : registering_operation(&sleep_operation::stop_sleeping), timer(&sleep_operation::deadline_passed), until_(until), absolute_(true) {}
 
     bool await_ready() const noexcept { return false; }
     template <peal_promise Promise>
