@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of the small example servers share: the server as a process, a base for cases."""
+"""What the tests of the example servers share: the server as a process, a base for cases."""
 
 import re
 import signal
@@ -10,15 +10,16 @@ import tempfile
 import unittest
 
 HANG = 60  # seconds: a guard against hanging, not a measurement
-PROGRAM = ""
 
 
 class Server:
     """An example server on a port of the system's choice. That a sanitizer says something fails the test."""
 
+    program = ""  # its path
+
     def __init__(self, *options, workers=2):
         self.errors = tempfile.TemporaryFile()  # not a pipe: nobody reads while the server runs, and it must not wait for that
-        self.process = subprocess.Popen([PROGRAM, "--port", "0", "--workers", str(workers), *options],
+        self.process = subprocess.Popen([self.program, "--port", "0", "--workers", str(workers), *options],
                                         stdout=subprocess.PIPE, stderr=self.errors)
         line = self.process.stdout.readline().decode()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
@@ -32,6 +33,9 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        self.kill()
+
+    def kill(self):
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=HANG)
@@ -44,8 +48,8 @@ class Server:
         self.errors.seek(0)
         return self.errors.read().decode()
 
-    def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
+    def terminate(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
 
     def wait(self):
         """Exit status and what it said on standard error."""
@@ -80,13 +84,11 @@ class ServerCase(unittest.TestCase):
         for wrong, said in ((["--port", "x"], b"--port must be a number from 0 to 65535, not 'x'"), (["--port"], b"--port needs a value"),
                             (["--workers", "0"], b"--workers must be"), (["--nonsense", "1"], b"unknown argument '--nonsense'")):
             with self.subTest(wrong=wrong):
-                result = subprocess.run([PROGRAM, *valid, *wrong], capture_output=True, timeout=HANG)
+                result = subprocess.run([Server.program, *valid, *wrong], capture_output=True, timeout=HANG)
                 self.assertEqual((result.returncode, result.stdout), (2, b""))
                 self.assertIn(said, result.stderr)
 
 
 def main():
-    global PROGRAM
-    PROGRAM = sys.argv.pop(1)
-    sys.modules["server_support"].PROGRAM = PROGRAM
+    Server.program = sys.argv.pop(1)
     unittest.main(module="__main__")

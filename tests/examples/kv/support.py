@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of kv_server share: the server as a process, a client, a base for cases."""
+"""What the tests of kv_server share: a client, a base for cases."""
 
 import re
 import shlex
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import unittest
 
-program = ""  # path of kv_server
-HANG = 60  # seconds: a guard against hanging, not a measurement
+from server_support import HANG, Server
+
 CRLF = b"\r\n"
 
 
@@ -23,33 +22,6 @@ def bulk(value):
 def multibulk(*words):
     words = [w if isinstance(w, bytes) else str(w).encode() for w in words]
     return b"*%d\r\n" % len(words) + b"".join(map(bulk, words))
-
-
-class Server:
-    """A kv_server on a port of the system's choice."""
-
-    def __init__(self, *options, workers=2):
-        self.process = subprocess.Popen([program, "--port", "0", "--workers", str(workers), *options],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        line = self.process.stdout.readline().decode()
-        match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
-        if not match:
-            self.process.kill()
-            raise AssertionError("no port: %r, %r" % (line, self.process.communicate(timeout=HANG)[1]))
-        self.port = int(match[1])
-
-    def terminate(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-
-    def wait(self):
-        """Exit status and what it said on standard error."""
-        said = self.process.communicate(timeout=HANG)[1].decode()
-        return self.process.returncode, said
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate(timeout=HANG)
 
 
 class Client:
@@ -114,7 +86,7 @@ class Client:
 
 def run(*options):
     """Runs the program to its end. Gives (exit status, standard output, standard error)."""
-    ended = subprocess.run([program, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    ended = subprocess.run([Server.program, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                            timeout=HANG)
     return ended.returncode, ended.stdout, ended.stderr
 
