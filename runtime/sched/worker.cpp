@@ -29,12 +29,28 @@ wheel* this_wheel() noexcept {
 
 void worker::enter_thread() noexcept {
     detail::this_thread.worker = this;
+    detail::this_thread.forks = &forks_;
     random_ = 0x9e3779b9u * (index_ + 1);
 }
 
 void worker::leave_thread() noexcept {
     detail::this_thread.worker = nullptr;
+    detail::this_thread.forks = nullptr;
     detail::this_thread.current = nullptr;
+}
+
+/// Asks the others one after the other, beginning anywhere, for what `take` gives.
+template <class Take>
+auto worker::from_others(Take take) noexcept {
+    unsigned count = scheduler_.size();
+    random_ = random_ * 1664525u + 1013904223u;
+    unsigned begin = (random_ >> 16) % count;
+    for (unsigned i = 0; i < count; ++i) {
+        worker& victim = scheduler_.at((begin + i) % count);
+        if (&victim == this) continue;
+        if (auto* taken = take(victim)) return taken;
+    }
+    return decltype(take(*this)){nullptr};
 }
 
 void worker::run() noexcept {
@@ -54,9 +70,13 @@ void worker::run() noexcept {
             execute(*item);
             continue;
         }
+        if (run_forked(forks_.pop())) continue;
         if (detail::work_item* item = find_elsewhere()) {
             poll();  // hand over what this round submitted before the next round
             execute(*item);
+            continue;
+        }
+        if (searching_ && run_forked(from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::any); }))) {
             continue;
         }
         if (may_end()) break;
@@ -163,18 +183,28 @@ void worker::end_search() noexcept {
 }
 
 detail::work_item* worker::steal() noexcept {
-    unsigned count = scheduler_.size();
-    random_ = random_ * 1664525u + 1013904223u;
-    unsigned begin = (random_ >> 16) % count;
-    for (bool last_resort : {false, true}) {
-        for (unsigned i = 0; i < count; ++i) {
-            worker& victim = scheduler_.at((begin + i) % count);
-            if (&victim == this) continue;
-            detail::work_item* item = last_resort ? victim.take_lifo() : victim.queue_.steal_half(queue_);
-            if (item != nullptr) return item;
-        }
-    }
-    return nullptr;
+    if (auto* item = from_others([this](worker& victim) { return victim.queue_.steal_half(queue_); })) return item;
+    return from_others([](worker& victim) { return victim.take_lifo(); });
+}
+
+/// False: there was none.
+bool worker::run_forked(detail::fork_record* taken) noexcept {
+    if (taken == nullptr) return false;
+    end_search();
+    if (detail::work_item* item = taken->begin()) execute(*item);
+    return true;
+}
+
+bool worker::help() noexcept {
+    detail::fork_record* taken = from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::call); });
+    if (taken == nullptr) return false;
+    static_cast<void>(taken->begin());
+    return true;
+}
+
+bool worker::look_around() noexcept {
+    if (driver_->now() - last_poll_ >= poll_every) poll();
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || queue_.size() != 0;
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------
@@ -298,6 +328,9 @@ void worker::collect(detail::work_list& ready) noexcept {
 void worker::take_queued(detail::work_list& ready) noexcept {
     while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
     if (detail::work_item* item = take_lifo()) ready.push_back(*item);
+    while (detail::fork_record* forked = forks_.pop_task()) {
+        if (detail::work_item* item = forked->begin()) ready.push_back(*item);
+    }
 }
 
 void worker::run_only(detail::task_list& list) noexcept {

@@ -5,6 +5,7 @@
 //
 // Fields are the owner's, except where the table says otherwise.
 //   queue_     owner pushes and pops, other workers steal
+//   forks_     owner pushes and pops, other workers steal what is public   see detail/fork_queue.hpp
 //   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
 //   counters   owner writes, any thread reads                              relaxed: statistics; shutdown: see scheduler::live()
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 
+#include <peal/detail/fork_queue.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/task/context.hpp>
 
@@ -63,6 +65,11 @@ class worker {
     /// True for tasks of `list`, and for tasks spawned below these.
     static bool belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept;
 
+    /// In the middle of a long computation: serves ring and timers if it is time to. True if others wait for this thread.
+    bool look_around() noexcept;
+    /// Runs a function that another worker has forked. False if there is none.
+    bool help() noexcept;
+
     /// Runs one item and whatever it hands this thread to.
     void execute(detail::work_item& item) noexcept;
 
@@ -74,7 +81,7 @@ class worker {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
-    bool has_stealable() const noexcept { return queue_.size() != 0; }
+    bool has_stealable() const noexcept { return queue_.size() != 0 || forks_.has_public(); }
     std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
         return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
@@ -96,6 +103,9 @@ class worker {
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
+    template <class Take>
+    auto from_others(Take take) noexcept;
+    bool run_forked(detail::fork_record* taken) noexcept;
     void end_search() noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
@@ -112,6 +122,7 @@ class worker {
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
     run_queue queue_;
+    detail::fork_queue forks_;
     std::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 

@@ -10,6 +10,15 @@
 
 namespace peal::detail {
 
+/// To the CPU, in a loop that waits for another thread.
+inline void spin_hint() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 class spin_lock {
   public:
     void lock() noexcept {

@@ -25,12 +25,16 @@ class worker;
 
 namespace peal::detail {
 
+class fork_queue;
+
 struct thread_state {
     rt::worker* worker = nullptr;     // null on threads that are no worker
     context* current = nullptr;       // the task that runs here now
     std::coroutine_handle<> next;     // hand-over, see above
     bool in_chain = false;            // resume_chain() is below on the stack
     unsigned turn = 0;                // where the next select() begins
+    fork_queue* forks = nullptr;      // the worker's
+    unsigned forks_until_look = 1;    // then it is time to look at the ring (fork_group::pause)
 };
 
 // One load relative to the thread pointer: no call, no guard. The variable has no constructor to run, so constinit holds.

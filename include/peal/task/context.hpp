@@ -13,6 +13,8 @@
 //           (request_stop)                         stopper sees the leaf's fields. disarm: acq_rel CAS leaf -> 0; if it fails,
 //                                                  the stopper has taken the leaf and will call its cancel function: the leaf
 //                                                  must stay alive until that has happened.
+// apart_    whoever begins or ends a child apart,     guarded by apart_lock_. Who begins one looks for the stop after that, request_stop()
+//           request_stop                              looks here after it has set it: one of the two sees the other.
 // join_     joiner, completer                 [C2] acq_rel exchange / CAS: the joiner sees the result, exactly one wakes it.
 // refs_     holders                           [C3] acq_rel: the last holder sees what the others did.
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
@@ -26,6 +28,7 @@
 
 #include <peal/detail/config.hpp>
 #include <peal/detail/frame_memory.hpp>
+#include <peal/detail/spin_lock.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/detail/work_item.hpp>
 
@@ -72,6 +75,8 @@ struct alignas(8) cancelable {
 enum class outcome : std::uint8_t { running, value, failed, canceled };
 
 class claim;
+class fork_branch;
+class fork_group;
 class spawned_context;
 
 }  // namespace detail
@@ -123,6 +128,12 @@ class PEAL_EXPORT context {
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
     void set_scheduler(rt::scheduler* scheduler) noexcept { scheduler_ = scheduler; }
 
+    /// A child of fork_join() runs apart from the chain, from here to there. Any thread.
+    void add_apart(detail::fork_branch& child) noexcept;
+    void remove_apart(detail::fork_branch& child) noexcept;
+    /// Asks the children of `group` that run apart to stop.
+    void stop_apart(const detail::fork_group& group) noexcept;
+
     /// The alternative of a select() that this runs in, or null.
     detail::claim* claim() const noexcept { return claim_; }
 
@@ -163,6 +174,23 @@ class PEAL_EXPORT context {
     time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
     detail::claim* claim_ = nullptr;
     bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
+    detail::spin_lock apart_lock_;
+    detail::fork_branch* apart_ = nullptr;
+};
+
+/// The context of a child of fork_join() that runs apart from its siblings (detail/fork.hpp).
+class detail::fork_branch final : public context {
+  public:
+    fork_branch(const fork_group& group, const context& parent) noexcept : context(nullptr, nullptr), group_(group) { inherit(parent); }
+
+    /// Its coroutine tells its siblings, not the context.
+    std::coroutine_handle<> ended() noexcept override;
+
+  private:
+    friend class peal::context;
+    const fork_group& group_;
+    fork_branch* next_apart_ = nullptr;      // guarded by the parent's apart_lock_
+    fork_branch* previous_apart_ = nullptr;
 };
 
 namespace detail {

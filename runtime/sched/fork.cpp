@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+
+#include <peal/detail/fork.hpp>
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <peal/detail/schedule.hpp>
+#include <peal/parallel/parallel_for.hpp>
+
+#include "scheduler.hpp"
+
+namespace peal::detail {
+
+namespace {
+
+constexpr unsigned forks_between_looks = 256;  // a look at the clock every few microseconds
+
+}  // namespace
+
+std::size_t automatic_grain(std::size_t size) noexcept {
+    std::size_t workers = this_thread.worker != nullptr ? this_thread.worker->scheduler().size() : 1;
+    return std::max<std::size_t>(1, size / (16 * workers));
+}
+
+// ---- coroutines -------------------------------------------------------------------------------------------------------------
+
+std::coroutine_handle<> fork_branch::ended() noexcept {
+    PEAL_ASSERT(false, "a forked coroutine told its context that it has ended");
+    return nullptr;
+}
+
+std::coroutine_handle<> fork_group::arrive(std::uint32_t children) noexcept {
+    if (pending_.fetch_sub(children, std::memory_order_acq_rel) != children) return nullptr;  // [G1]
+    handle = parent_;
+    if (current_scheduler() != owner->scheduler()) {
+        enqueue_woken(*this);
+        return nullptr;
+    }
+    this_thread.current = owner;
+    return handle;
+}
+
+void fork_group::fail() noexcept {
+    failed_.store(true, std::memory_order_relaxed);  // [G2]
+    owner->stop_apart(*this);
+}
+
+bool fork_group::pause(std::coroutine_handle<> first) noexcept {
+    this_thread.forks_until_look = forks_between_looks;
+    rt::worker* here = this_thread.worker;
+    if (here == nullptr || !here->look_around()) return false;
+    handle = first;
+    here->push_rescheduled(*this);
+    return true;
+}
+
+work_item* forked_task::begin_apart(fork_record& taken) noexcept {
+    auto& child = static_cast<forked_task&>(taken);
+    fork_group& group = *child.group;
+    if (group.has_failed()) {
+        if (group.arrive(1)) return &group;
+        return nullptr;
+    }
+    child.is_apart_ = true;
+    std::construct_at(&child.branch_, group, *group.owner);
+    child.owner = &child.branch_;
+    child.promise_->set_owner(child.branch_);
+    child.promise_->set_fork(child);
+    group.owner->add_apart(child.branch_);
+    return &child;
+}
+
+std::coroutine_handle<> forked_task::ended_apart(bool failed) noexcept {
+    fork_group& siblings = *group;
+    siblings.owner->remove_apart(branch_);
+    std::destroy_at(&branch_);
+    if (failed) siblings.fail();
+    return siblings.arrive(1);
+}
+
+// ---- functions --------------------------------------------------------------------------------------------------------------
+
+work_item* forked_call::begin_apart(fork_record& taken) noexcept {
+    auto& call = static_cast<forked_call&>(taken);
+    context* before = std::exchange(this_thread.current, call.owner_);
+    try {
+        call.run_(call);
+    } catch (...) {
+        call.failure_ = std::current_exception();
+    }
+    this_thread.current = before;
+    auto* word = reinterpret_cast<std::uint32_t*>(&call.state_);
+    if (call.state_.exchange(state::done, std::memory_order_acq_rel) == state::sleeping) {  // [J1] from here on the call may be gone
+        ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);              // only the address is used
+    }
+    return nullptr;
+}
+
+void forked_call::look_around() noexcept {
+    this_thread.forks_until_look = forks_between_looks;
+    if (this_thread.worker != nullptr) static_cast<void>(this_thread.worker->look_around());
+}
+
+void forked_call::wait() noexcept {
+    constexpr int rounds = 200;  // guess: some ten microseconds, what a sleep and a wake-up cost
+    rt::worker& here = *this_thread.worker;
+    for (int idle = 0; idle < rounds;) {
+        if (state_.load(std::memory_order_acquire) == state::done) return;  // [J1]
+        if (here.help()) {
+            idle = 0;
+        } else {
+            ++idle;
+            spin_hint();
+        }
+    }
+    static_cast<void>(here.look_around());
+    state expected = state::running;
+    if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel, std::memory_order_acquire)) return;  // [J1]
+    while (state_.load(std::memory_order_acquire) != state::done) {  // [J1]
+        ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&state_), FUTEX_WAIT_PRIVATE, static_cast<std::uint32_t>(state::sleeping),
+                  nullptr, nullptr, 0);
+    }
+}
+
+}  // namespace peal::detail
