@@ -15,10 +15,12 @@
 
 #include <peal/detail/frame_memory.hpp>
 
-#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "../base/mpsc_stack.hpp"
 #include "../base/sanitizer.hpp"
@@ -59,7 +61,7 @@ chunk& chunk_of(void* memory) noexcept {
     return *reinterpret_cast<chunk*>(reinterpret_cast<std::uintptr_t>(memory) & ~(std::uintptr_t{chunk_bytes} - 1));
 }
 
-void add(std::atomic<std::int64_t>& counter, std::int64_t amount) noexcept {
+void add(detail::atomic<std::int64_t>& counter, std::int64_t amount) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);  // one writer
 }
 
@@ -75,8 +77,8 @@ struct cache {
 
     // shared
     rt::mpsc_stack<block, &block::next> remote;
-    std::atomic<std::int64_t> live{0};     // allocated here minus freed here: only the sum over all caches means something
-    std::atomic<std::int64_t> chunks{0};
+    detail::atomic<std::int64_t> live{0};     // allocated here minus freed here: only the sum over all caches means something
+    detail::atomic<std::int64_t> chunks{0};
 
     // guarded by registry::mutex
     cache* next_registered = nullptr;
@@ -142,12 +144,12 @@ struct cache {
 
 /// All caches there are. Never destroyed: frames are freed by destructors of statics, too.
 struct registry {
-    std::mutex mutex;
+    detail::thread_mutex mutex;
     cache* all = nullptr;
     cache* idle = nullptr;   // of threads that have ended
     cache* late = nullptr;   // for threads whose own cache is gone already; used under the mutex
-    std::atomic<std::int64_t> large_live{0};
-    std::atomic<std::int64_t> large_total{0};
+    detail::atomic<std::int64_t> large_live{0};
+    detail::atomic<std::int64_t> large_total{0};
 
     cache* make() {
         auto* made = new cache;

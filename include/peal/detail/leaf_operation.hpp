@@ -15,9 +15,9 @@
 //
 // second_   [O1] acq_rel exchange: the second party sees what the first did and resumes.
 
-#include <atomic>
 #include <coroutine>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/task/context.hpp>
@@ -102,7 +102,7 @@ class leaf_operation : public work_item, public cancelable {
     }
 
     spin_lock starting_;
-    std::atomic<bool> second_{false};
+    detail::atomic<bool> second_{false};
     bool canceled_ = false;
 };
 
