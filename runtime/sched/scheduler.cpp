@@ -234,7 +234,7 @@ bool scheduler::wait_until_ended(std::chrono::steady_clock::time_point deadline)
     auto pause = std::chrono::microseconds(20);
     while (counts().live() != 0) {
         if (std::chrono::steady_clock::now() >= deadline) return false;
-        std::this_thread::sleep_for(pause);
+        detail::pause_thread(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(2000));
     }
     return true;

@@ -17,12 +17,12 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/thread.hpp"
 #include "idle.hpp"
 #include "injection_queue.hpp"
 #include "worker.hpp"
@@ -142,7 +142,7 @@ class scheduler {
 
     const scheduler_settings settings_;
     std::vector<std::unique_ptr<worker>> workers_;
-    std::vector<std::thread> threads_;
+    std::vector<detail::thread> threads_;
     drive_function drive_;
     void* owner_ = nullptr;
     injection_queue injected_;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <new>
 
 #include "fiber.hpp"
 #include "heap.hpp"
@@ -26,7 +27,7 @@ struct exception_globals {
 enum class state : unsigned char {
     unused,    // or ended
     ready,
-    joins,     // thread 0, until the others have ended
+    joins,     // thread 0, until those of parallel(), or at the end all others, have ended
     waits,     // for a mutex, an event, a condition: `waits_for`
     spins,     // until another thread writes something that it has read
 };
@@ -34,6 +35,8 @@ enum class state : unsigned char {
 struct thread {
     fiber stack;
     const std::function<void()>* body = nullptr;
+    std::function<void()> own_body;         // of a thread that was begun by begin_thread()
+    bool is_parallel = false;
     model::state state = state::unused;
     view now;
     view at_release_fence;
@@ -76,6 +79,7 @@ class explorer {
 
     unsigned index_of(const thread& of) const noexcept { return static_cast<unsigned>(&of - threads_); }
     void parallel(const std::function<void()>* const* bodies, unsigned count);
+    void begin(std::function<void()>&& body);
     unsigned choose(unsigned count);
     void step();
     void schedule();
@@ -121,6 +125,7 @@ class explorer {
     bool is_bounded() const noexcept { return strategy_ == strategy::depth_first || strategy_ == strategy::replay_bounded; }
     unsigned decide(unsigned count, unsigned suggestion);
     [[noreturn]] void report_stuck();
+    thread& begin_in_free_slot(const std::function<void()>* body);
 
     settings bounds_;
     const std::function<void()>* body_ = nullptr;
@@ -130,7 +135,9 @@ class explorer {
     std::size_t position_ = 0;
     std::uint64_t random_ = 1;
 
-    unsigned running_ = 0;                  // threads of parallel() that have not ended
+    unsigned running_ = 0;                  // threads that have not ended, but for thread 0
+    unsigned parallel_ = 0;                 // those of parallel() among them
+    bool body_has_ended_ = false;
     unsigned steps_ = 0;
     unsigned steps_before_ = 100;           // of the last execution
     unsigned preemptions_ = 0;
@@ -198,7 +205,6 @@ unsigned explorer::decide(unsigned count, unsigned suggestion) {
         }
         return next.chosen;
     }
-    heap::untracked guard;
     unsigned chosen = strategy_ == strategy::random || strategy_ == strategy::priorities ? suggestion : 0;
     choices_.push_back({static_cast<std::uint16_t>(chosen), static_cast<std::uint16_t>(count)});
     ++position_;
@@ -301,7 +307,8 @@ void explorer::run_once(const std::function<void()>& body) {
     views.clear();
     sequential_.clear();
     failed_ = false;
-    running_ = 0;
+    running_ = parallel_ = 0;
+    body_has_ended_ = false;
     std::size_t kept_bytes = 0;
     for (const kept_variable& each : kept) {
         kept_bytes += each.bytes();
@@ -313,6 +320,7 @@ void explorer::run_once(const std::function<void()>& body) {
         each.exceptions = {};
         each.has_fenced = false;
         each.to_acquire.clear();
+        each.now.clear();
         if (each.kept.size() != kept_bytes) each.kept.resize(kept_bytes);
         std::size_t at = 0;
         for (const kept_variable& variable : kept) {
@@ -332,8 +340,8 @@ void explorer::run_once(const std::function<void()>& body) {
     first.body = &body;
     first.stack.start(&explorer::fiber_main);
     me = &first;
+    present = {0, first.now.happened, execution};
     is_running = true;
-    heap::tracks = true;
     auto* globals = reinterpret_cast<exception_globals*>(abi::__cxa_get_globals());
     exception_globals before = *globals;
     *globals = {};
@@ -341,6 +349,8 @@ void explorer::run_once(const std::function<void()>& body) {
     *globals = before;
     heap::tracks = false;
     is_running = false;
+    // After a failure threads lie where they were: what their functions hold is forgotten, as the blocks are.
+    for (thread& each : threads_) ::new (static_cast<void*>(&each.own_body)) std::function<void()>;
     std::size_t left = heap::end_execution();
     if (!failed_ && left != 0) {
         failed_ = true;
@@ -352,6 +362,7 @@ void explorer::run_once(const std::function<void()>& body) {
 
 void explorer::fiber_main() noexcept {
     thread& here = *x.me;
+    heap::tracks = true;
     try {
         (*here.body)();
     } catch (const std::exception& thrown) {
@@ -359,11 +370,23 @@ void explorer::fiber_main() noexcept {
     } catch (...) {
         x.fail("exception", "of unknown type");
     }
-    here.state = state::unused;
-    if (&here == &x.threads_[0]) x.back_to_search();
+    heap::tracks = false;
     thread& main = x.threads_[0];
-    main.now.join(here.now);
-    if (--x.running_ == 0) main.state = state::ready;
+    if (&here == &main) {
+        x.body_has_ended_ = true;
+        here.state = state::joins;
+        if (x.running_ != 0) x.schedule();
+        x.back_to_search();
+    }
+    here.own_body = nullptr;
+    here.state = state::unused;
+    --x.running_;
+    if (here.is_parallel) {
+        main.now.join(here.now);
+        if (--x.parallel_ == 0) main.state = state::ready;
+    } else if (x.running_ == 0 && x.body_has_ended_) {
+        main.state = state::ready;
+    }
     x.schedule();
     std::abort();  // nobody goes on with a thread that has ended
 }
@@ -381,6 +404,7 @@ void explorer::leave_to(thread& next) noexcept {
     here.exceptions = *globals;
     *globals = next.exceptions;
     me = &next;
+    present = {index_of(next), next.now.happened, execution};
     here.stack.switch_to(next.stack);
 }
 
@@ -442,7 +466,6 @@ void explorer::schedule() {
 }
 
 void explorer::report_stuck() {
-    heap::untracked guard;
     std::string text = "nobody can go on:";
     for (thread& each : threads_) {
         if (each.state != state::waits && each.state != state::spins) continue;
@@ -454,18 +477,37 @@ void explorer::report_stuck() {
 
 void explorer::parallel(const std::function<void()>* const* bodies, unsigned count) {
     if (me != &threads_[0]) fail("misuse", "parallel() is for the body");
-    running_ = count;
-    for (unsigned i = 0; i < count; ++i) {
-        thread& made = threads_[i + 1];
-        made.body = bodies[i];
-        made.now = me->now;
-        made.now.happened[i + 1] += 1;
-        made.state = state::ready;
-        made.stack.start(&explorer::fiber_main);
-    }
+    parallel_ = count;
+    for (unsigned i = 0; i < count; ++i) begin_in_free_slot(bodies[i]).is_parallel = true;
     me->state = state::joins;
     schedule();
-    ++me->now.happened[0];
+}
+
+thread& explorer::begin_in_free_slot(const std::function<void()>* body) {
+    unsigned number = 1;
+    while (number < most_threads && threads_[number].state != state::unused) ++number;
+    if (number == most_threads) fail("misuse", "too many threads");
+    thread& made = threads_[number];
+    std::uint32_t before = made.now.happened[number];
+    made.body = body;
+    made.is_parallel = false;
+    made.has_fenced = false;
+    made.to_acquire.clear();
+    made.reads = 0;
+    made.now = me->now;
+    made.now.happened[number] = std::max(made.now.happened[number], before) + 1;
+    made.state = state::ready;
+    made.stack.start(&explorer::fiber_main);
+    ++running_;
+    ++me->now.happened[index_of(*me)];
+    return made;
+}
+
+void explorer::begin(std::function<void()>&& body) {
+    schedule();
+    thread& made = begin_in_free_slot(nullptr);
+    made.own_body = std::move(body);
+    made.body = &made.own_body;
 }
 
 // ---- objects --------------------------------------------------------------------------------------------------------------------
@@ -518,7 +560,6 @@ void explorer::finish_death(const object& of) noexcept {
 
 message& explorer::history(record& of, word initial) {
     if (of.newest == nullptr) {
-        heap::untracked guard;
         message& first = messages_.make();
         first.value = initial;
         first.released = nullptr;
@@ -568,14 +609,12 @@ void explorer::see(unsigned number, const message& seen, std::memory_order order
     if (acquires(order)) {
         me->now.join(*seen.released);
     } else {
-        heap::untracked guard;
         me->to_acquire.push_back(seen.released);
     }
 }
 
 /// `continued`: for a read-modify-write, what the store it has read gives to those who acquire it.
 void explorer::append(record& of, unsigned number, word value, std::memory_order order, view* continued) {
-    heap::untracked guard;
     message& made = messages_.make();
     made.value = value;
     made.older = of.newest;
@@ -590,6 +629,7 @@ void explorer::append(record& of, unsigned number, word value, std::memory_order
         given = *released;
         if (continued != nullptr) given.join(*continued);
         made.released = &given;
+        ++me->now.happened[index_of(*me)];  // what follows is not part of it
     }
     wake_spinners(number);
 }
@@ -642,6 +682,7 @@ void explorer::fence(std::memory_order order) {
     if (releases(order)) {
         me->at_release_fence = me->now;
         me->has_fenced = true;
+        ++me->now.happened[index_of(*me)];
     }
 }
 
@@ -663,7 +704,6 @@ void explorer::spin(const place& where) {
 }
 
 void explorer::trace(const place& where, const char* operation, const object& at, const std::string& rest) {
-    heap::untracked guard;
     char line[256];
     std::snprintf(line, sizeof line, "  thread %u  %-28s %-12s #%u %s\n", index_of(*me), text_of(where).c_str(), operation, at.number,
                   rest.c_str());
@@ -679,15 +719,24 @@ outcome run(const settings& bounds, const std::function<void()>& body) { return 
 outcome replay(const settings& bounds, const std::function<void()>& body, const std::string& list) { return x.replay(bounds, body, list); }
 
 void parallel(std::function<void()> first, std::function<void()> second, std::function<void()> third, std::function<void()> fourth) {
+    heap::untracked inside;
     const std::function<void()>* bodies[] = {&first, &second, &third, &fourth};
     x.parallel(bodies, fourth ? 4 : third ? 3 : 2);
+}
+
+void begin_thread(std::function<void()> function) {
+    heap::untracked inside;
+    x.begin(std::move(function));
 }
 
 void check(bool holds, const char* what, std::source_location where) {
     if (!holds) fail("check failed", std::string(what) + " at " + text_of(where));
 }
 
-unsigned choose(unsigned count) { return x.choose(count); }
+unsigned choose(unsigned count) {
+    heap::untracked inside;
+    return x.choose(count);
+}
 unsigned thread_index() noexcept { return x.index_of(*x.me); }
 void keep_per_thread(void* variable, std::size_t bytes) {
     auto* begin = static_cast<std::byte*>(variable);
@@ -695,14 +744,25 @@ void keep_per_thread(void* variable, std::size_t bytes) {
 }
 void fail(const char* kind, const std::string& text) { x.fail(kind, text); }
 
+bool is_kept_per_thread(const void* address) noexcept {
+    for (const kept_variable& each : x.kept) {
+        auto* begin = static_cast<const std::byte*>(each.address);
+        if (address >= begin && address < begin + each.bytes()) return true;
+    }
+    return false;
+}
+
 void object::born() noexcept {
+    heap::untracked inside;
     if (is_running) x.finish_birth(*this);
 }
 void object::died() noexcept {
+    heap::untracked inside;
     if (is_running) x.finish_death(*this);
 }
 
 word load(const object& from, word initial, std::memory_order order, const place& where) {
+    heap::untracked inside;
     x.step();
     record& its = x.record_of(from, where);
     message& newest = x.history(its, initial);
@@ -716,6 +776,7 @@ word load(const object& from, word initial, std::memory_order order, const place
 }
 
 void store(const object& to, word initial, word value, std::memory_order order, const place& where) {
+    heap::untracked inside;
     x.step();
     record& its = x.record_of(to, where);
     x.history(its, initial);
@@ -725,6 +786,7 @@ void store(const object& to, word initial, word value, std::memory_order order, 
 
 word exchange(const object& at, word initial, change_function change, word argument, std::memory_order order, const char* name,
               const place& where) {
+    heap::untracked inside;
     x.step();
     record& its = x.record_of(at, where);
     message& before = x.history(its, initial);
@@ -737,6 +799,7 @@ word exchange(const object& at, word initial, change_function change, word argum
 
 bool compare_exchange(const object& at, word initial, word& expected, word desired, std::memory_order success, std::memory_order failure,
                       bool is_weak, const place& where) {
+    heap::untracked inside;
     x.step();
     record& its = x.record_of(at, where);
     message& newest = x.history(its, initial);
@@ -757,14 +820,18 @@ bool compare_exchange(const object& at, word initial, word& expected, word desir
     return false;
 }
 
-void fence(std::memory_order order, const place&) { x.fence(order); }
+void fence(std::memory_order order, const place&) {
+    heap::untracked inside;
+    x.fence(order);
+}
 void spin(const place& where) {
+    heap::untracked inside;
     if (is_running) x.spin(where);
 }
 
 void read_plain(const object& from, const place& where) {
+    heap::untracked inside;
     unsigned me = x.index_of(*x.me);
-    ++x.me->now.happened[me];
     record& its = x.record_of(from, where);
     if (its.written_at > x.me->now.happened[its.written_by]) {
         fail("data race", "read at " + text_of(where) + " of what thread " + std::to_string(its.written_by) + " has written");
@@ -774,8 +841,8 @@ void read_plain(const object& from, const place& where) {
 }
 
 void write_plain(const object& to, const place& where) {
+    heap::untracked inside;
     unsigned me = x.index_of(*x.me);
-    ++x.me->now.happened[me];
     record& its = x.record_of(to, where);
     bool races = its.written_at > x.me->now.happened[its.written_by];
     for (unsigned i = 0; i < most_threads; ++i) races = races || its.read_at[i] > x.me->now.happened[i];
@@ -786,6 +853,7 @@ void write_plain(const object& to, const place& where) {
 }
 
 void lock(const object& mutex, const place& where) {
+    heap::untracked inside;
     if (!is_running) return;
     x.step();
     while (x.record_of(mutex, where).is_taken) x.wait_for(mutex, false, where);
@@ -797,8 +865,8 @@ void lock(const object& mutex, const place& where) {
 }
 
 void unlock(const object& mutex, const place& where) {
+    heap::untracked inside;
     if (!is_running) return;
-    heap::untracked guard;
     ++x.me->now.happened[x.index_of(*x.me)];
     record& its = x.record_of(mutex, where);
     if (!its.is_taken) fail("misuse", "unlock of a mutex that is not held, at " + text_of(where));
@@ -806,24 +874,27 @@ void unlock(const object& mutex, const place& where) {
     view& given = x.views.make();
     given = x.me->now;
     its.released = &given;
+    ++x.me->now.happened[x.index_of(*x.me)];
     x.wake_waiters(mutex);
     if (x.traces) x.trace(where, "unlock", mutex, "");
 }
 
 void raise(const object& event, const place& where) {
+    heap::untracked inside;
     x.step();
-    heap::untracked guard;
     record& its = x.record_of(event, where);
     its.is_taken = true;
     view& given = x.views.make();
     given = x.me->now;
     if (its.released != nullptr) given.join(*its.released);
     its.released = &given;
+    ++x.me->now.happened[x.index_of(*x.me)];
     x.wake_waiters(event);
     if (x.traces) x.trace(where, "raise", event, "");
 }
 
 bool await(const object& event, bool with_limit, const place& where) {
+    heap::untracked inside;
     x.step();
     if (x.traces) x.trace(where, "await", event, "");
     x.me->timed_out = false;
@@ -842,6 +913,7 @@ bool await(const object& event, bool with_limit, const place& where) {
 }
 
 bool wait(const object& condition, const object& mutex, bool with_limit, const place& where) {
+    heap::untracked inside;
     x.step();
     x.record_of(condition, where);
     if (x.traces) x.trace(where, "wait", condition, "");
@@ -854,6 +926,7 @@ bool wait(const object& condition, const object& mutex, bool with_limit, const p
 }
 
 void notify(const object& condition, bool all, const place& where) {
+    heap::untracked inside;
     x.step();
     x.record_of(condition, where);
     if (x.traces) x.trace(where, all ? "notify all" : "notify one", condition, "");

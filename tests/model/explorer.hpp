@@ -27,8 +27,8 @@ class settings {
     unsigned preemptions = 2;        // switches away from a thread that could go on
     unsigned stale_reads = 2;        // loads that see another than the newest store
     unsigned spurious_failures = 1;  // of compare_exchange_weak
-    std::uint64_t executions = 60'000;
-    std::uint64_t random_executions = 10'000;
+    std::uint64_t executions = 200'000;
+    std::uint64_t random_executions = 40'000;
     unsigned steps = 3'000;          // of one execution; more: "it does not end"
 
     settings& preempt(unsigned bound) { return preemptions = bound, *this; }
@@ -59,6 +59,8 @@ inline bool is_running = false;
 /// happens before the return.
 void parallel(std::function<void()> first, std::function<void()> second, std::function<void()> third = nullptr,
               std::function<void()> fourth = nullptr);
+/// One more thread, which the body does not wait for (but the execution does).
+void begin_thread(std::function<void()> function);
 /// What must hold in every execution.
 void check(bool holds, const char* what, std::source_location where = std::source_location::current());
 /// An answer below `count`, each of which is tried: for faults and inputs.
@@ -117,6 +119,16 @@ bool await(const object& event, bool with_limit, const place& where);
 /// A condition's wait: gives the mutex up meanwhile. False: time has passed instead.
 bool wait(const object& condition, const object& mutex, bool with_limit, const place& where);
 void notify(const object& condition, bool all, const place& where);
+
+/// Who runs now, and how much of what each thread did happens before now: for data races of plain accesses (accesses.cpp).
+struct moment {
+    unsigned thread;
+    const std::uint32_t* happened;
+    std::uint32_t execution;
+};
+inline moment present{};
+/// Such a variable is no memory that threads share.
+bool is_kept_per_thread(const void* address) noexcept;
 
 /// Ends the execution: this one breaks a promise.
 [[noreturn]] void fail(const char* kind, const std::string& text);

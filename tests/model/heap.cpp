@@ -9,14 +9,25 @@ namespace model::heap {
 
 namespace {
 
-struct header {
+struct alignas(16) header {
     header* next;     // of this execution's blocks
     void* raw;
+    std::size_t bytes;
     bool is_tracked;
     bool is_free;
 };
 
 header* first = nullptr;
+
+// The blocks that this execution has freed: few.
+struct range {
+    const std::byte* begin;
+    const std::byte* end;
+};
+constexpr std::size_t most_freed = 64;
+range freed_ranges[most_freed];
+std::size_t freed_count = 0;
+range around_freed{};
 
 header& header_of(void* memory) noexcept { return static_cast<header*>(memory)[-1]; }
 
@@ -30,6 +41,7 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
     void* memory = static_cast<std::byte*>(raw) + offset;
     header& made = header_of(memory);
     made.raw = raw;
+    made.bytes = bytes;
     made.is_tracked = tracks;
     made.is_free = false;
     if (tracks) {
@@ -43,14 +55,32 @@ void release(void* memory) noexcept {
     if (memory == nullptr) return;
     header& freed = header_of(memory);
     if (freed.is_tracked) {
+        if (before_release != nullptr) before_release(memory, freed.bytes);
         freed.is_free = true;
+        auto* begin = static_cast<const std::byte*>(memory);
+        if (freed_count != most_freed) {
+            range& made = freed_ranges[freed_count++] = {begin, begin + freed.bytes};
+            if (freed_count == 1 || made.begin < around_freed.begin) around_freed.begin = made.begin;
+            if (freed_count == 1 || made.end > around_freed.end) around_freed.end = made.end;
+        }
     } else {
         std::free(freed.raw);
     }
 }
 
+bool is_freed(const void* address) noexcept {
+    auto* at = static_cast<const std::byte*>(address);
+    if (at < around_freed.begin || at >= around_freed.end) return false;
+    for (std::size_t i = 0; i < freed_count; ++i) {
+        if (at >= freed_ranges[i].begin && at < freed_ranges[i].end) return true;
+    }
+    return false;
+}
+
 std::size_t end_execution() noexcept {
     std::size_t left = 0;
+    freed_count = 0;
+    around_freed = {};
     while (first != nullptr) {
         header* ended = first;
         first = ended->next;

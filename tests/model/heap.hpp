@@ -13,6 +13,10 @@ inline bool tracks = false;
 
 void* allocate(std::size_t bytes, std::size_t alignment = 16);
 void release(void* memory) noexcept;
+/// Called with each block before it is freed (accesses.cpp).
+inline void (*before_release)(void* memory, std::size_t bytes) = nullptr;
+/// True: it lies in a block that this execution has freed.
+bool is_freed(const void* address) noexcept;
 /// Gives back everything; the number of blocks that were not freed.
 std::size_t end_execution() noexcept;
 

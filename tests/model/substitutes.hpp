@@ -5,6 +5,7 @@
 // what models use besides: var, event.
 
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <type_traits>
 #include <utility>
@@ -164,6 +165,26 @@ class condition {
     object object_;
 };
 
+/// std::thread, under the explorer.
+class thread {
+  public:
+    template <class Function>
+    explicit thread(Function function) : ended_(std::make_unique<event>()) {
+        begin_thread([function = std::move(function), ended = ended_.get()]() mutable {
+            function();
+            ended->raise();
+        });
+    }
+    void join() {
+        ended_->await();
+        ended_ = nullptr;
+    }
+    void detach() noexcept { static_cast<void>(ended_.release()); }  // it stays, and is reported as a leak: nothing explored detaches
+
+  private:
+    std::unique_ptr<event> ended_;
+};
+
 }  // namespace model
 
 namespace peal::detail {
@@ -172,6 +193,11 @@ template <class T>
 using atomic = model::atomic<T>;
 using thread_mutex = model::mutex;
 using thread_condition = model::condition;
+using thread = model::thread;
+template <class Duration>
+void pause_thread(Duration, model::place where = model::place::current()) {
+    model::spin(where);
+}
 inline void spin_hint(model::place where = model::place::current()) { model::spin(where); }
 
 }  // namespace peal::detail
