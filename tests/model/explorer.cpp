@@ -161,6 +161,8 @@ explorer& the_explorer() {
 
 explorer& x = the_explorer();
 
+constexpr std::size_t most_lines = 200;  // of a trace: the last ones
+
 const char* name_of(std::memory_order order) noexcept {
     switch (order) {
         case std::memory_order_relaxed: return "relaxed";
@@ -265,6 +267,14 @@ void explorer::report(outcome& result, const settings&, const std::function<void
     trace_.clear();
     run_once(body);
     traces = false;
+    std::size_t lines = 0;
+    for (std::size_t at = trace_.size(); at-- != 0;) {
+        if (trace_[at] == '\n' && ++lines == most_lines) {
+            trace_ = "  ...\n" + trace_.substr(at + 1);
+            break;
+        }
+    }
+    if (list.size() > 2000) list = "(too long)";
     result.failed = true;
     result.what = kind;
     result.report = "execution " + std::to_string(result.executions) + ": " + kind + ": " + text_ + '\n' + trace_ + "replay: PEAL_MODEL_REPLAY=" +
@@ -621,6 +631,9 @@ void explorer::append(record& of, unsigned number, word value, std::memory_order
     made.index = static_cast<std::uint16_t>(of.newest->index + 1);
     made.released = continued;
     of.newest = &made;
+    for (unsigned i = 0; i < me->reads; ++i) {  // its own store is nothing that a thread waits for
+        if (me->read[i] == number && me->read_index[i] + 1 == made.index) me->read_index[i] = made.index;
+    }
     me->now.see(number, made.index);
     if (order == std::memory_order_seq_cst) sequential_.see(number, made.index);
     const view* released = releases(order) ? &me->now : me->has_fenced ? &me->at_release_fence : nullptr;
@@ -740,7 +753,7 @@ unsigned choose(unsigned count) {
 unsigned thread_index() noexcept { return x.index_of(*x.me); }
 void keep_per_thread(void* variable, std::size_t bytes) {
     auto* begin = static_cast<std::byte*>(variable);
-    x.kept.push_back({variable, {begin, begin + bytes}});
+    the_explorer().kept.push_back({variable, {begin, begin + bytes}});
 }
 void fail(const char* kind, const std::string& text) { x.fail(kind, text); }
 
@@ -793,6 +806,7 @@ word exchange(const object& at, word initial, change_function change, word argum
     x.see(at.number, before, order);
     word value = change(before.value, argument);
     x.append(its, at.number, value, order, before.released);
+    x.remember_read(at.number, its.newest->index);
     if (x.traces) x.trace(where, name, at, text_of(before.value) + " -> " + text_of(value) + ' ' + name_of(order));
     return before.value;
 }
