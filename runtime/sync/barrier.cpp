@@ -6,19 +6,15 @@
 
 namespace peal {
 
-bool barrier::wait_or_pass(detail::wait_operation& waiter) noexcept {
-    detail::wake_chain passing;
-    {
-        std::lock_guard guard(lock_);
-        if (missing_ != 1) {
-            --missing_;
-            waiting_.push_back(waiter);
-            return true;
-        }
-        missing_ = parties_;
-        waiting_.move_to(passing);
+bool barrier::wait_or_pass(detail::wait_operation& waiter, detail::wake_chain& passing) noexcept {
+    std::lock_guard guard(lock_);
+    if (missing_ != 1) {
+        --missing_;
+        waiting_.push_back(waiter);
+        return true;
     }
-    passing.wake_all();
+    missing_ = parties_;
+    waiting_.move_to(passing);
     return false;
 }
 

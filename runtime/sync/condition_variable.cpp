@@ -16,14 +16,16 @@ class condition_variable::wait_operation final : detail::wait_operation {
     bool await_ready() const noexcept { return false; }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] {
-            {
-                std::lock_guard lock(awaited_.lock_);
-                awaited_.waiting_.push_back(*this);
-            }
-            guard_.unlock();
+        // The mutex is let go of when this has begun to wait, and not under its lock: who gets the mutex may run at once, on this very thread if
+        // there is no pool, and notify or stop this. From there on nothing of this may be touched.
+        peal::mutex::guard held(std::move(guard_));
+        bool suspended = suspend(awaiting, awaiting.promise().owner(), [this] {
+            std::lock_guard lock(awaited_.lock_);
+            awaited_.waiting_.push_back(*this);
             return true;
         });
+        if (!suspended) guard_ = std::move(held);
+        return suspended;
     }
     /// False: canceled.
     bool await_resume() const noexcept { return !was_canceled(); }

@@ -226,6 +226,22 @@ MODEL("barrier: two parties, two rounds", settings().preempt(2).stale(1)) {
     model::check(a.has_ended() && b.has_ended(), "both rounds");
 }
 
+MODEL("barrier: who passes stops the one that let it pass", settings().preempt(3).stale(2)) {
+    // Without a pool the one that passes runs inside the arrival of the other: nothing may be locked there.
+    peal::barrier meeting(2);
+    started_task<>* other = nullptr;
+    auto stop = [](peal::barrier& its, started_task<>*& stopped) -> peal::task<> {
+        co_await its.arrive_and_wait();
+        stopped->request_stop();
+    };
+    auto arrive = [](peal::barrier& its) -> peal::task<> { co_await its.arrive_and_wait(); };
+    started_task a(stop, std::ref(meeting), std::ref(other)), b(arrive, std::ref(meeting));
+    other = &b;
+    model::parallel([&] { a.start(); }, [&] { b.start(); });
+    model::check(a.has_ended() && b.has_ended(), "both have passed");
+    b.context().take();
+}
+
 // ---- condition_variable, shared_mutex -------------------------------------------------------------------------------------------------
 
 MODEL("condition_variable: changed under the mutex, and told", settings().preempt(2).stale(1)) {

@@ -36,8 +36,8 @@ class PEAL_EXPORT barrier {
     void arrive_and_drop() noexcept;
 
   private:
-    /// True: it waits. False: it was the last.
-    bool wait_or_pass(detail::wait_operation& waiter) noexcept;
+    /// True: it waits. False: it was the last, and `passing` are to be woken.
+    bool wait_or_pass(detail::wait_operation& waiter, detail::wake_chain& passing) noexcept;
     bool forget(detail::wait_operation& waiter) noexcept;
 
     detail::spin_lock lock_;
@@ -53,7 +53,11 @@ class barrier::wait_operation : detail::wait_operation {
     bool await_ready() const noexcept { return false; }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        return suspend(awaiting, awaiting.promise().owner(), [this] { return awaited_.wait_or_pass(*this); });
+        // Woken when nothing of this is locked any more: without a pool they run here, and may stop this task.
+        detail::wake_chain passing;
+        bool suspended = suspend(awaiting, awaiting.promise().owner(), [&] { return awaited_.wait_or_pass(*this, passing); });
+        passing.wake_all();
+        return suspended;
     }
     void await_resume() {
         if (was_canceled()) detail::throw_canceled("barrier wait");
