@@ -8,7 +8,7 @@
 //                          parking state, the parker writes it and then looks here. ABA cannot hurt: nodes leave only all at once.
 // Bound: the nodes belong to tasks; as many as these.
 
-#include <atomic>
+#include <peal/detail/atomic.hpp>
 
 namespace peal::rt {
 
@@ -41,7 +41,7 @@ class mpsc_stack {
     }
 
   private:
-    std::atomic<Node*> head_{nullptr};
+    detail::atomic<Node*> head_{nullptr};
 };
 
 }  // namespace peal::rt

@@ -8,9 +8,10 @@
 //                                        looks here after it became one (sched/README.md). One of the two sees the other.
 // Bound: the items lie in frames; as many as tasks.
 
-#include <atomic>
 #include <mutex>
 
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
 #include <peal/detail/work_item.hpp>
 
 namespace peal::rt {
@@ -40,9 +41,9 @@ class injection_queue {
     bool empty() const noexcept { return size() == 0; }
 
   private:
-    std::mutex mutex_;
+    detail::thread_mutex mutex_;
     detail::work_list items_;
-    std::atomic<std::size_t> size_{0};
+    detail::atomic<std::size_t> size_{0};
 };
 
 }  // namespace peal::rt

@@ -13,6 +13,7 @@
 #include <peal/detail/leaf_operation.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "../base/signals_blocked.hpp"
 #include "../task/unhandled.hpp"
@@ -25,7 +26,7 @@ constexpr auto abandon_patience = std::chrono::seconds(1);  // for workers, afte
 
 /// The schedulers that have not shut down, for those who come late and know only an address.
 struct live_schedulers {
-    std::mutex mutex;
+    detail::thread_mutex mutex;
     std::vector<scheduler*> all;
 };
 
@@ -233,7 +234,7 @@ bool scheduler::wait_until_ended(std::chrono::steady_clock::time_point deadline)
     auto pause = std::chrono::microseconds(20);
     while (counts().live() != 0) {
         if (std::chrono::steady_clock::now() >= deadline) return false;
-        std::this_thread::sleep_for(pause);
+        detail::pause_thread(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(2000));
     }
     return true;
@@ -300,8 +301,7 @@ void scheduler::end_threads(phase how) noexcept {
         std::lock_guard guard(live.mutex);
         std::erase(live.all, this);
     }
-    while (visitors_.load(std::memory_order_acquire) != 0) {  // [S3]
-    }
+    while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     for (auto& worker : workers_) worker->drop_driver();
 }
@@ -320,7 +320,7 @@ void report_unhandled(std::exception_ptr failure, const context& task, scheduler
         return;
     }
     // At most ten lines a second; then a count of what was left out.
-    static std::mutex mutex;
+    static detail::thread_mutex mutex;
     static std::chrono::steady_clock::time_point second{};
     static unsigned lines = 0;
     static unsigned long left_out = 0;

@@ -353,7 +353,7 @@ void worker::run_only(detail::task_list& list) noexcept {
             me.told.store(true, std::memory_order_release);  // [N1] last touch of this object
         }
         rt::driver& driver;
-        std::atomic<bool> told{false};
+        detail::atomic<bool> told{false};
     } ended(*driver_);
     if (!list.wait_for_empty(ended)) return;
 
@@ -422,8 +422,8 @@ void worker::run_only(detail::task_list& list) noexcept {
     nested_waits_ = here.outer;
     while (!held_.empty()) push(held_.pop_front());  // of outer waits
     if (!list.forget(ended)) {
-        while (!ended.told.load(std::memory_order_acquire)) {  // [N1] the last child is between telling and letting go
-        }
+        // [N1] the last child is between telling and letting go
+        while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();
     }
 }
 

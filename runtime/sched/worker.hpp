@@ -10,10 +10,10 @@
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
 //   counters   owner writes, any thread reads                              relaxed: statistics; shutdown: see scheduler::live()
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/fork_queue.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/task/context.hpp>
@@ -88,7 +88,7 @@ class worker {
     }
 
   private:
-    static void increment(std::atomic<std::uint64_t>& counter) noexcept {
+    static void increment(detail::atomic<std::uint64_t>& counter) noexcept {
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // one writer
     }
 
@@ -123,7 +123,7 @@ class worker {
 
     run_queue queue_;
     detail::fork_queue forks_;
-    std::atomic<detail::work_item*> lifo_{nullptr};
+    detail::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
@@ -143,8 +143,8 @@ class worker {
     unsigned until_poll_ = 16;
     time_point last_poll_{};
 
-    std::atomic<std::uint64_t> accepted_{0};
-    std::atomic<std::uint64_t> ended_[4] = {};
+    detail::atomic<std::uint64_t> accepted_{0};
+    detail::atomic<std::uint64_t> ended_[4] = {};
 };
 
 }  // namespace peal::rt

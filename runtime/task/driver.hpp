@@ -23,9 +23,9 @@
 //   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
 //                                            then looks at state_. One of the two sees the other.
 
-#include <atomic>
 #include <chrono>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/operation.hpp>
 
 #include "../base/mpsc_stack.hpp"
@@ -102,8 +102,7 @@ class driver {
 
     /// Before it is destroyed: until no other thread is inside one of the two above (what they pushed may be over already).
     void wait_for_callers() const noexcept {
-        while (callers_.load(std::memory_order_acquire) != 0) {  // [P2]
-        }
+        while (callers_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [P2]
     }
 
     blocking_pool& elsewhere() noexcept { return elsewhere_; }
@@ -155,9 +154,9 @@ class driver {
 
     void finish(detail::operation& operation, detail::work_list& ready) noexcept;
 
-    std::atomic<unsigned> callers_{0};
+    detail::atomic<unsigned> callers_{0};
 
-    std::atomic<state> state_{state::running};
+    detail::atomic<state> state_{state::running};
     mpsc_stack<detail::operation, &detail::operation::next_cancel> cancels_;
     mpsc_stack<detail::work_item, &detail::work_item::next> elsewhere_done_;
     blocking_pool& elsewhere_;

@@ -13,6 +13,7 @@
 
 #include <array>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 
 #include "../task/driver.hpp"
@@ -54,9 +55,9 @@ class uring_driver final : public driver {
     void reap_completions(detail::work_list& ready) noexcept;
     void arm_wake() noexcept;
 
-    std::array<std::atomic<detail::operation*>, submitted_capacity> submitted_{};
-    alignas(64) std::atomic<std::uint32_t> submitted_tail_{0};
-    alignas(64) std::atomic<std::uint32_t> submitted_head_{0};
+    std::array<detail::atomic<detail::operation*>, submitted_capacity> submitted_{};
+    alignas(64) detail::atomic<std::uint32_t> submitted_tail_{0};
+    alignas(64) detail::atomic<std::uint32_t> submitted_head_{0};
 
     detail::spin_lock lock_;
     ring ring_;

@@ -3,6 +3,7 @@
 
 // when_all, when_all_settled: several things at once, and the results of all.
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/branches.hpp>
 
@@ -33,7 +34,7 @@ class [[nodiscard("when_all() does nothing until it is awaited")]] all_operation
         return 1;
     }
 
-    std::atomic<branch*> first_failed_{nullptr};
+    detail::atomic<branch*> first_failed_{nullptr};
 };
 
 template <class Branches>

@@ -5,6 +5,7 @@
 
 #include <variant>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/branches.hpp>
 
@@ -79,8 +80,8 @@ class [[nodiscard("when_any() and first_success() do nothing until awaited")]] a
         }
     }
 
-    std::atomic<branch*> first_{nullptr};
-    std::atomic<branch*> first_failed_{nullptr};
+    detail::atomic<branch*> first_{nullptr};
+    detail::atomic<branch*> first_failed_{nullptr};
 };
 
 }  // namespace detail

@@ -9,10 +9,11 @@
 //                     [X1] acq_rel: the winner sees what was done before. Both ends of a channel may belong to selects: then both groups
 //                     are locked in the order of their addresses. No other lock is taken meanwhile, so nobody waits in a circle.
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <utility>
+
+#include <peal/detail/atomic.hpp>
 
 namespace peal::detail {
 
@@ -54,11 +55,12 @@ class claim_group {
                 return entered::locked;
             }
             if (seen > deciding) return seen == reinterpret_cast<std::uintptr_t>(&by) ? entered::is_mine : entered::lost;
+            if (seen == deciding) spin_hint();
         }
     }
     void leave(std::uintptr_t state) noexcept { state_.store(state, std::memory_order_release); }  // [X1]
 
-    std::atomic<std::uintptr_t> state_{free};
+    detail::atomic<std::uintptr_t> state_{free};
 };
 
 inline bool claim::try_take() noexcept {

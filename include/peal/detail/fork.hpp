@@ -13,12 +13,12 @@
 // failed_    whoever fails  [G2] relaxed: a hint not to begin more
 // The rest is written by the parent before the first child is pushed ([K1] publishes it), or by the line of children in order.
 
-#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <memory>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/fork_queue.hpp>
 #include <peal/detail/this_thread.hpp>
 #include <peal/detail/work_item.hpp>
@@ -54,8 +54,8 @@ class fork_group : public work_item {
 
   private:
     std::coroutine_handle<> parent_;
-    std::atomic<std::uint32_t> pending_{0};
-    std::atomic<bool> failed_{false};
+    atomic<std::uint32_t> pending_{0};
+    atomic<bool> failed_{false};
 };
 
 /// A child, and what runs after it on the same thread if that is still there.
@@ -150,7 +150,7 @@ class forked_call : public fork_record {
 
     run_function run_;
     context* owner_ = nullptr;
-    std::atomic<state> state_{state::running};
+    atomic<state> state_{state::running};
     bool is_pushed_ = false;
     std::exception_ptr failure_;
 };

@@ -19,9 +19,9 @@
 // Bound: `capacity` records; what is forked beyond that is run by the owner in order.
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 
 namespace peal::detail {
@@ -111,10 +111,10 @@ class fork_queue {
     PEAL_EXPORT void publish() noexcept;
     PEAL_EXPORT bool take_back_public(std::uintptr_t slot) noexcept;
 
-    alignas(64) std::atomic<std::uint64_t> public_{0};
+    alignas(64) atomic<std::uint64_t> public_{0};
     alignas(64) std::uint32_t head_ = 0;
     std::uint32_t split_ = 0;
-    std::array<std::atomic<std::uintptr_t>, capacity> slots_{};
+    std::array<atomic<std::uintptr_t>, capacity> slots_{};
 };
 
 }  // namespace peal::detail

@@ -18,9 +18,9 @@
 //
 // second_   [O1] acq_rel exchange: the second party sees what the first did and resumes.
 
-#include <atomic>
 #include <coroutine>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/task/context.hpp>

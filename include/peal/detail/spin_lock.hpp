@@ -4,20 +4,10 @@
 // A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. One exception:
 // a driver's lock is held while its worker enters the ring, and sleeps there. Nobody waits for that one: others only try_lock().
 
-#include <atomic>
-
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 
 namespace peal::detail {
-
-/// To the CPU, in a loop that waits for another thread.
-inline void spin_hint() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 class spin_lock {
   public:
@@ -35,7 +25,7 @@ class spin_lock {
   private:
     PEAL_EXPORT void lock_slow() noexcept;
 
-    std::atomic<bool> locked_{false};
+    detail::atomic<bool> locked_{false};
 };
 
 }  // namespace peal::detail

@@ -19,13 +19,13 @@
 // refs_     holders                           [C3] acq_rel: the last holder sees what the others did.
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
 
-#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <source_location>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 #include <peal/detail/frame_memory.hpp>
 #include <peal/detail/spin_lock.hpp>
@@ -168,7 +168,7 @@ class PEAL_EXPORT context {
     static constexpr std::uintptr_t stop_bit = 1;
     static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
 
-    std::atomic<std::uintptr_t> slot_{0};  // see the table above
+    detail::atomic<std::uintptr_t> slot_{0};  // see the table above
     const detail::spawned_context* task_;
     rt::scheduler* scheduler_;             // changes when it moves to another pool; only while it runs
     time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
@@ -243,9 +243,9 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
 
-    std::atomic<std::uintptr_t> join_{0};
+    detail::atomic<std::uintptr_t> join_{0};
     // The running task, its handle, and stop_handles. With handle_bit when the task completes, the payload is the handle's to drop.
-    std::atomic<std::uint32_t> refs_{2 | handle_bit};
+    detail::atomic<std::uint32_t> refs_{2 | handle_bit};
 
     outcome outcome_ = outcome::running;
     bool observed_ = false;
