@@ -16,6 +16,8 @@ namespace {
 constexpr unsigned lifo_streak_limit = 3;                             // guess after Tokio, not measured
 constexpr auto poll_every = std::chrono::microseconds(100);           // of running
 constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
+constexpr unsigned normal_every = 8;                                  // the ageing bounds of peal::priority (task/context.hpp)
+constexpr unsigned low_every = 64;
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
 }  // namespace
@@ -97,6 +99,31 @@ void worker::execute(detail::work_item& item) noexcept {
 detail::work_item* worker::next() noexcept {
     if (until_poll_ == 0) poll();
     --until_poll_;
+    if (scheduler_.injected().has_urgent()) [[unlikely]] take_injected(1);
+    return uneven_ ? next_by_priority() : next_in_turn();
+}
+
+/// What has high priority first, then what has none, then what has low priority; but each of these at least once in a while.
+detail::work_item* worker::next_by_priority() noexcept {
+    bool low_is_due = ++since_low_ >= low_every;
+    bool normal_is_due = ++since_normal_ >= normal_every;
+    if (low_is_due) {
+        since_low_ = 0;
+        if (detail::work_item* item = queue(priority::low).try_pop()) return item;
+    }
+    if (!normal_is_due) {
+        if (detail::work_item* item = queue(priority::high).try_pop()) return item;
+    }
+    since_normal_ = 0;
+    if (detail::work_item* item = next_in_turn()) return item;
+    if (detail::work_item* item = queue(priority::high).try_pop()) return item;
+    since_low_ = 0;
+    if (detail::work_item* item = queue(priority::low).try_pop()) return item;
+    uneven_ = false;
+    return nullptr;
+}
+
+detail::work_item* worker::next_in_turn() noexcept {
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
@@ -105,7 +132,7 @@ detail::work_item* worker::next() noexcept {
     }
     lifo_streak_ = 0;
     if (!pinned_.empty() && (pinned_turn_ = !pinned_turn_)) return &pinned_.pop_front();
-    if (detail::work_item* item = queue_.try_pop()) return item;
+    if (detail::work_item* item = queue(priority::normal).try_pop()) return item;
     if (!pinned_.empty()) return &pinned_.pop_front();
     return take_lifo();
 }
@@ -183,7 +210,13 @@ void worker::end_search() noexcept {
 }
 
 detail::work_item* worker::steal() noexcept {
-    if (auto* item = from_others([this](worker& victim) { return victim.queue_.steal_half(queue_); })) return item;
+    for (priority urgency : {priority::high, priority::normal, priority::low}) {
+        auto half_of = [this, urgency](worker& victim) { return victim.queue(urgency).steal_half(queue(urgency)); };
+        if (detail::work_item* item = from_others(half_of)) {
+            if (urgency != priority::normal) uneven_ = true;
+            return item;
+        }
+    }
     return from_others([](worker& victim) { return victim.take_lifo(); });
 }
 
@@ -204,16 +237,26 @@ bool worker::help() noexcept {
 
 bool worker::look_around() noexcept {
     if (driver_->now() - last_poll_ >= poll_every) poll();
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || queue_.size() != 0;
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
+}
+
+bool worker::has_queued() const noexcept {
+    for (const run_queue& queue : queues_) {
+        if (queue.size() != 0) return true;
+    }
+    return false;
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------
 
 void worker::push(detail::work_item& item) noexcept {
-    if (queue_.try_push(item)) return;
+    priority urgency = priority_of(item);
+    if (urgency != priority::normal) uneven_ = true;
+    run_queue& to = queue(urgency);
+    if (to.try_push(item)) return;
     detail::work_list overflow;
     for (std::uint32_t i = 0; i < run_queue::capacity / 2; ++i) {
-        detail::work_item* oldest = queue_.try_pop();
+        detail::work_item* oldest = to.try_pop();
         if (oldest == nullptr) break;
         overflow.push_back(*oldest);
     }
@@ -223,7 +266,7 @@ void worker::push(detail::work_item& item) noexcept {
 
 void worker::push_rescheduled(detail::work_item& item) noexcept {
     push(item);
-    if (queue_.size() > 1) scheduler_.wake_one();
+    if (queue(priority_of(item)).size() > 1) scheduler_.wake_one();
 }
 
 void worker::push_spawned(detail::work_item& item) noexcept {
@@ -232,6 +275,7 @@ void worker::push_spawned(detail::work_item& item) noexcept {
 }
 
 void worker::push_woken(detail::work_item& item) noexcept {
+    if (priority_of(item) != priority::normal) return push_spawned(item);  // it has its place, before or after all that wait in turn
     detail::work_item* displaced = lifo_.exchange(&item, std::memory_order_acq_rel);  // [F1]
     if (displaced == nullptr) return;
     push(*displaced);
@@ -326,7 +370,9 @@ void worker::collect(detail::work_list& ready) noexcept {
 }
 
 void worker::take_queued(detail::work_list& ready) noexcept {
-    while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
+    for (run_queue& queue : queues_) {
+        while (detail::work_item* item = queue.try_pop()) ready.push_back(*item);
+    }
     if (detail::work_item* item = take_lifo()) ready.push_back(*item);
     while (detail::fork_record* forked = forks_.pop_task()) {
         if (detail::work_item* item = forked->begin()) ready.push_back(*item);

@@ -4,7 +4,7 @@
 // worker: one thread of a pool, its queues, its timers and its driver. The rules: README.md in this folder.
 //
 // Fields are the owner's, except where the table says otherwise.
-//   queue_     owner pushes and pops, other workers steal
+//   queues_    owner pushes and pops, other workers steal; one per priority
 //   forks_     owner pushes and pops, other workers steal what is public   see detail/fork_queue.hpp
 //   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
@@ -21,6 +21,7 @@
 #include "../base/mpsc_stack.hpp"
 #include "../task/driver.hpp"
 #include "../time/wheel.hpp"
+#include "priorities.hpp"
 #include "run_queue.hpp"
 
 namespace peal::rt {
@@ -81,7 +82,12 @@ class worker {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
-    bool has_stealable() const noexcept { return queue_.size() != 0 || forks_.has_public(); }
+    bool has_stealable() const noexcept {
+        for (const run_queue& queue : queues_) {
+            if (queue.size() != 0) return true;
+        }
+        return forks_.has_public();
+    }
     std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
         return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
@@ -93,6 +99,10 @@ class worker {
     }
 
     detail::work_item* next() noexcept;
+    detail::work_item* next_in_turn() noexcept;
+    detail::work_item* next_by_priority() noexcept;
+    run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
+    bool has_queued() const noexcept;
     /// Any worker.
     detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
@@ -121,7 +131,7 @@ class worker {
     wheel timers_;
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
-    run_queue queue_;
+    run_queue queues_[priorities];
     detail::fork_queue forks_;
     detail::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
@@ -135,6 +145,9 @@ class worker {
     };
     const nested_wait* nested_waits_ = nullptr;  // run_only() calls on this thread's stack, the innermost first
     bool pinned_turn_ = false;
+    bool uneven_ = false;                   // something of another priority than normal may be queued
+    unsigned since_normal_ = 0;             // items run since the last normal one, and since the last low one, while these wait
+    unsigned since_low_ = 0;
     unsigned lifo_streak_ = 0;
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing

@@ -95,6 +95,10 @@ context::time_point context::deadline() const noexcept {
 
 namespace detail {
 
+peal::priority spawned_context::spawner_priority() noexcept {
+    return this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal;
+}
+
 std::coroutine_handle<> spawned_context::ended() noexcept {
     std::exception_ptr failed = failure();
     outcome_ = !failed                    ? outcome::value

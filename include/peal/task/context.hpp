@@ -23,6 +23,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <source_location>
 
 #include <peal/detail/atomic.hpp>
@@ -40,30 +41,32 @@ namespace peal {
 
 class stop_handle;
 
+/// Which of several ready tasks a worker takes first. Among 8 tasks it runs at least one normal one that waits, among 64 at least one low one.
 enum class priority : std::uint8_t { high, normal, low };
 
 /// Says more about a task when it is spawned: `scope.spawn(peal::spawn_options("session"), session, stream)`.
 class spawn_options {
   public:
     /// `name` must outlive the task (a string literal). It appears in reports, with the place where the options were made.
-    explicit spawn_options(const char* name = "", priority urgency = priority::normal,
+    /// Without a priority it has that of the task that spawns it.
+    explicit spawn_options(const char* name = "", std::optional<priority> urgency = {},
                            std::source_location location = std::source_location::current()) noexcept
         : name_(name), priority_(urgency), location_(location) {}
 
     const char* name() const noexcept { return name_; }
-    peal::priority priority() const noexcept { return priority_; }
+    std::optional<peal::priority> priority() const noexcept { return priority_; }
     const std::source_location& location() const noexcept { return location_; }
 
   private:
     const char* name_;
-    peal::priority priority_;
+    std::optional<peal::priority> priority_;
     std::source_location location_;
 };
 
 namespace detail {
 
 /// Of spawn(fn, args...): a place in the caller cannot be had there (nothing can follow a pack of arguments), so it says line 0.
-inline spawn_options unnamed_options() noexcept { return spawn_options("", priority::normal, std::source_location()); }
+inline spawn_options unnamed_options() noexcept { return spawn_options("", {}, std::source_location()); }
 
 /// A suspended leaf that can be asked to end early. The function is called at most once, by the thread that asks.
 struct alignas(8) cancelable {
@@ -96,7 +99,9 @@ class PEAL_EXPORT context {
     }
 
     const char* name() const noexcept;
-    peal::priority priority() const noexcept;
+    peal::priority priority() const noexcept { return priority_; }
+    /// On the thread that runs it, before it goes to a queue: schedule(priority).
+    void set_priority(peal::priority urgency) noexcept { priority_ = urgency; }
     const std::source_location& spawn_location() const noexcept;
     /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
     time_point deadline() const noexcept;
@@ -154,6 +159,7 @@ class PEAL_EXPORT context {
         scheduler_ = parent.scheduler_;
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
+        priority_ = parent.priority_;
         scope_counts_ = parent.scope_counts_;
     }
     void set_claim(detail::claim& of) noexcept { claim_ = &of; }
@@ -174,6 +180,7 @@ class PEAL_EXPORT context {
     time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
     detail::claim* claim_ = nullptr;
     bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
+    peal::priority priority_ = peal::priority::normal;
     detail::spin_lock apart_lock_;
     detail::fork_branch* apart_ = nullptr;
 };
@@ -221,6 +228,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     spawned_context(const spawn_options& options, rt::scheduler* scheduler) noexcept
         : context(this, scheduler), options_(options) {
         owner = this;
+        set_priority(options.priority().value_or(spawner_priority()));
     }
     virtual ~spawned_context() = default;
 
@@ -239,6 +247,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     static constexpr std::uint32_t handle_bit = 1u << 30;
     static constexpr std::uint32_t count_mask = handle_bit - 1;
 
+    static peal::priority spawner_priority() noexcept;
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
@@ -261,7 +270,6 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 }  // namespace detail
 
 inline const char* context::name() const noexcept { return task_->options().name(); }
-inline peal::priority context::priority() const noexcept { return task_->options().priority(); }
 inline const std::source_location& context::spawn_location() const noexcept { return task_->options().location(); }
 
 /// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.
