@@ -97,6 +97,7 @@ class worker {
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
     void end_search() noexcept;
+    void announce() noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
@@ -125,6 +126,7 @@ class worker {
     const nested_wait* nested_waits_ = nullptr;  // run_only() calls on this thread's stack, the innermost first
     bool pinned_turn_ = false;
     unsigned lifo_streak_ = 0;
+    bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 

@@ -34,7 +34,7 @@ CHANGE = {"seq_cst": ["acq_rel"], "acq_rel": ["acquire", "release"], "acquire": 
 def project_path(path):
     """'../x/runtime/sched/idle.hpp' -> 'runtime/sched/idle.hpp'; None for files of the tests and the standard library."""
     match = re.search(r"(?:^|/)((?:runtime|include/peal)/.*)$", path)
-    return match.group(1) if match else None
+    return os.path.normpath(match.group(1)) if match else None
 
 
 def mutations(name, order, failure):
@@ -98,7 +98,8 @@ def unreached_operations(lines, reached):
 
 def run_mutant(mutant):
     key, (what, order), by_program = mutant
-    text = f"{key[0]} {key[1]} {key[2]} {what} {order}".strip()
+    # The folder and the file: what leads there may be written in different ways (sched/../base).
+    text = f"{'/'.join(key[0].split('/')[-2:])} {key[1]} {key[2]} {what} {order}".strip()
     for program, models in by_program.items():
         try:
             ended = subprocess.run([program, *models], env={**os.environ, "PEAL_MODEL_MUTANT": text}, capture_output=True, text=True,
