@@ -60,6 +60,7 @@ void worker::run() noexcept {
     while (!scheduler_.must_end_now()) {
         if (detail::work_item* item = next()) {
             end_search();
+            announce();
             execute(*item);
             continue;
         }
@@ -69,12 +70,14 @@ void worker::run() noexcept {
         take_inbox();
         if (detail::work_item* item = next()) {
             end_search();
+            announce();
             execute(*item);
             continue;
         }
         if (run_forked(forks_.pop())) continue;
         if (detail::work_item* item = find_elsewhere()) {
             poll();  // hand over what this round submitted before the next round
+            announce();
             execute(*item);
             continue;
         }
@@ -167,9 +170,8 @@ void worker::adjust_interval(time_point now) noexcept {
 }
 
 void worker::take_ready() noexcept {
-    std::size_t count = ready_.size();
+    if (!ready_.empty()) unannounced_ = true;
     while (!ready_.empty()) push(ready_.pop_front());
-    if (count > 1) scheduler_.wake_one();
 }
 
 void worker::take_inbox() noexcept {
@@ -184,9 +186,8 @@ bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
     scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
     if (taken.empty()) return false;
-    bool several = taken.size() > 1;
     while (!taken.empty()) push(taken.pop_front());
-    if (several) scheduler_.wake_one();  // a worker that looked while they were in no queue may have gone to sleep
+    unannounced_ = true;  // a worker that looked while they were in no queue may have gone to sleep
     return true;
 }
 
@@ -209,6 +210,14 @@ void worker::end_search() noexcept {
     if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
 }
 
+/// Before an item runs, which may take long: what was put into the queue for this worker itself, and is still there now that it has taken
+/// what it runs next, is for others. Told here and not when it was put there, because then one does not know yet what is left.
+void worker::announce() noexcept {
+    if (!unannounced_) return;
+    unannounced_ = false;
+    if (has_queued()) scheduler_.wake_one();
+}
+
 detail::work_item* worker::steal() noexcept {
     for (priority urgency : {priority::high, priority::normal, priority::low}) {
         auto half_of = [this, urgency](worker& victim) { return victim.queue(urgency).steal_half(queue(urgency)); };
@@ -224,6 +233,7 @@ detail::work_item* worker::steal() noexcept {
 bool worker::run_forked(detail::fork_record* taken) noexcept {
     if (taken == nullptr) return false;
     end_search();
+    announce();
     if (detail::work_item* item = taken->begin()) execute(*item);
     return true;
 }
@@ -241,10 +251,8 @@ bool worker::look_around() noexcept {
 }
 
 bool worker::has_queued() const noexcept {
-    for (const run_queue& queue : queues_) {
-        if (queue.size() != 0) return true;
-    }
-    return false;
+    if (queues_[index_of(priority::normal)].size() != 0) return true;
+    return uneven_ && (queues_[index_of(priority::high)].size() != 0 || queues_[index_of(priority::low)].size() != 0);
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------
@@ -266,7 +274,7 @@ void worker::push(detail::work_item& item) noexcept {
 
 void worker::push_rescheduled(detail::work_item& item) noexcept {
     push(item);
-    if (queue(priority_of(item)).size() > 1) scheduler_.wake_one();
+    unannounced_ = true;
 }
 
 void worker::push_spawned(detail::work_item& item) noexcept {

@@ -117,6 +117,7 @@ class worker {
     auto from_others(Take take) noexcept;
     bool run_forked(detail::fork_record* taken) noexcept;
     void end_search() noexcept;
+    void announce() noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
@@ -149,6 +150,7 @@ class worker {
     unsigned since_normal_ = 0;             // items run since the last normal one, and since the last low one, while these wait
     unsigned since_low_ = 0;
     unsigned lifo_streak_ = 0;
+    bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 

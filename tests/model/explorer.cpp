@@ -9,6 +9,9 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <set>
+#include <sstream>
+#include <string_view>
 
 #include "fiber.hpp"
 #include "heap.hpp"
@@ -46,8 +49,8 @@ struct thread {
     const place* waits_at = nullptr;
     bool may_time_out = false;
     bool timed_out = false;
-    std::uint16_t read[8] = {};             // objects, since the last spin hint
-    std::uint16_t read_index[8] = {};
+    std::uint16_t read[24] = {};             // objects, since the last spin hint
+    std::uint16_t read_index[24] = {};
     unsigned reads = 0;
     std::uint32_t priority = 0;
     exception_globals exceptions{};
@@ -139,6 +142,7 @@ class explorer {
     unsigned parallel_ = 0;                 // those of parallel() among them
     bool body_has_ended_ = false;
     unsigned steps_ = 0;
+    unsigned steps_in_a_row_ = 0;
     unsigned steps_before_ = 100;           // of the last execution
     unsigned preemptions_ = 0;
     unsigned stale_ = 0;
@@ -310,7 +314,7 @@ outcome explorer::replay(const settings& bounds, const std::function<void()>& bo
 void explorer::run_once(const std::function<void()>& body) {
     ++execution;
     position_ = 0;
-    steps_ = 0;
+    steps_ = steps_in_a_row_ = 0;
     preemptions_ = stale_ = spurious_ = 0;
     objects_ = 0;
     messages_.clear();
@@ -414,6 +418,7 @@ void explorer::leave_to(thread& next) noexcept {
     here.exceptions = *globals;
     *globals = next.exceptions;
     me = &next;
+    steps_in_a_row_ = 0;
     present = {index_of(next), next.now.happened, execution};
     here.stack.switch_to(next.stack);
 }
@@ -439,6 +444,11 @@ void explorer::schedule() {
     thread* candidates[2 * most_threads];
     unsigned count = 0;
     bool goes_on = me->state == state::ready;
+    if (goes_on && ++steps_in_a_row_ > bounds_.patience) {
+        steps_in_a_row_ = 0;
+        me->priority = 0;
+        for (thread& each : threads_) goes_on = goes_on && (&each == me || each.state != state::ready);
+    }
     if (goes_on) candidates[count++] = me;
     if (goes_on && is_bounded() && preemptions_ >= bounds_.preemptions) return;
     for (thread& each : threads_) {
@@ -604,7 +614,7 @@ void explorer::remember_read(unsigned number, std::uint16_t index) noexcept {
             return;
         }
     }
-    if (me->reads == 8) {
+    if (me->reads == 24) {
         std::memmove(me->read, me->read + 1, sizeof me->read - sizeof me->read[0]);
         std::memmove(me->read_index, me->read_index + 1, sizeof me->read_index - sizeof me->read_index[0]);
         --me->reads;
@@ -723,7 +733,75 @@ void explorer::trace(const place& where, const char* operation, const object& at
     trace_ += line;
 }
 
+
+// ---- mutants --------------------------------------------------------------------------------------------------------------------
+
+struct mutation {
+    bool is_set = false;
+    std::string file;
+    unsigned line = 0;
+    unsigned column = 0;
+    std::string what;
+    std::memory_order order = std::memory_order_relaxed;
+
+    bool is_at(const place& where) const noexcept {
+        if (!is_set || where.line() != line || where.column() != column) return false;
+        std::string_view written(where.file_name());
+        return written.size() >= file.size() && written.substr(written.size() - file.size()) == file;
+    }
+};
+mutation mutant;
+
+bool notes_operations = false;
+std::set<std::string>& operations() {
+    static std::set<std::string> all;
+    return all;
+}
+std::set<std::pair<const char*, std::uint64_t>> noted_places;
+
+void note_operation(const place& where, const char* name, std::memory_order order, std::memory_order failure) {
+    if (!noted_places.insert({where.file_name(), std::uint64_t{where.line()} << 32 | where.column()}).second) return;
+    operations().insert(std::string(where.file_name()) + ' ' + std::to_string(where.line()) + ' ' + std::to_string(where.column()) + ' ' + name + ' ' +
+                        name_of(order) + ' ' + name_of(failure));
+}
+
+/// Called at each operation: its orders as they are to be explored. True: it is torn.
+bool adjust(const place& where, const char* name, std::memory_order& order, std::memory_order* failure = nullptr) {
+    if (notes_operations) [[unlikely]] note_operation(where, name, order, failure != nullptr ? *failure : order);
+    if (!mutant.is_set || !mutant.is_at(where)) [[likely]] return false;
+    if (mutant.what == "torn") return true;
+    if (mutant.what == "success") order = mutant.order;
+    if (mutant.what == "failure" && failure != nullptr) *failure = mutant.order;
+    return false;
+}
+
 }  // namespace
+
+bool mutate(const std::string& text) {
+    std::istringstream words(text);
+    std::string order;
+    words >> mutant.file >> mutant.line >> mutant.column >> mutant.what >> order;
+    bool is_order = false;
+    for (auto each : {std::memory_order_relaxed, std::memory_order_acquire, std::memory_order_release, std::memory_order_acq_rel}) {
+        if (order != name_of(each)) continue;
+        mutant.order = each;
+        is_order = true;
+    }
+    mutant.is_set = mutant.what == "torn" || (is_order && (mutant.what == "success" || mutant.what == "failure"));
+    return mutant.is_set;
+}
+
+void note_operations() {
+    notes_operations = true;
+    operations().clear();
+    noted_places.clear();
+}
+
+std::string noted_operations() {
+    std::string all;
+    for (const std::string& each : operations()) all += each + '\n';
+    return all;
+}
 
 // ---- what bodies and substitutes call ---------------------------------------------------------------------------------------------
 
@@ -776,6 +854,7 @@ void object::died() noexcept {
 
 word load(const object& from, word initial, std::memory_order order, const place& where) {
     heap::untracked inside;
+    adjust(where, "load", order);
     x.step();
     record& its = x.record_of(from, where);
     message& newest = x.history(its, initial);
@@ -790,6 +869,7 @@ word load(const object& from, word initial, std::memory_order order, const place
 
 void store(const object& to, word initial, word value, std::memory_order order, const place& where) {
     heap::untracked inside;
+    adjust(where, "store", order);
     x.step();
     record& its = x.record_of(to, where);
     x.history(its, initial);
@@ -800,6 +880,11 @@ void store(const object& to, word initial, word value, std::memory_order order, 
 word exchange(const object& at, word initial, change_function change, word argument, std::memory_order order, const char* name,
               const place& where) {
     heap::untracked inside;
+    if (adjust(where, name, order)) {
+        word seen = load(at, initial, order, place());
+        store(at, initial, change(seen, argument), order, place());
+        return seen;
+    }
     x.step();
     record& its = x.record_of(at, where);
     message& before = x.history(its, initial);
@@ -814,6 +899,11 @@ word exchange(const object& at, word initial, change_function change, word argum
 bool compare_exchange(const object& at, word initial, word& expected, word desired, std::memory_order success, std::memory_order failure,
                       bool is_weak, const place& where) {
     heap::untracked inside;
+    if (adjust(where, is_weak ? "compare_exchange_weak" : "compare_exchange_strong", success, &failure)) {
+        word seen = load(at, initial, success, place());
+        if (seen == expected) store(at, initial, desired, success, place());
+        return seen == expected || (expected = seen, false);
+    }
     x.step();
     record& its = x.record_of(at, where);
     message& newest = x.history(its, initial);

@@ -53,22 +53,17 @@ MODEL("spin lock: destroyed after the last holder has let go", settings().preemp
     // As every object of sync/: whoever is told under the lock that it is not needed any more waits for the teller's unlock.
     struct guarded {
         peal::detail::spin_lock lock;
-        bool done = false;
+        model::atomic<bool> done{false};
         ~guarded() { lock.wait_until_free(); }
     };
     auto* thing = new guarded;
     model::parallel(
         [&] {
             std::lock_guard guard(thing->lock);
-            thing->done = true;
+            thing->done.store(true, std::memory_order_release);
         },
         [&] {
-            for (;;) {
-                std::unique_lock guard(thing->lock);
-                if (thing->done) break;
-                guard.unlock();
-                peal::detail::spin_hint();
-            }
+            while (!thing->done.load(std::memory_order_acquire)) peal::detail::spin_hint();
             delete thing;
         });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Runs the models and cases whose names contain the argument (all without one), prints a table, and stops at the first that fails.
+// Runs the models and cases whose names contain one of the arguments (all without any), prints a table, and stops at the first that fails.
 // With PEAL_MODEL_REPLAY in the environment the models run that one execution and print its trace.
 
 #include "runner.hpp"
@@ -86,14 +86,42 @@ void assertion_failed(const char* what, const char* file, int line) noexcept {
 
 }  // namespace peal::detail
 
+namespace {
+
+/// No arguments: all.
+bool is_wanted(const char* name, int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        if (std::strstr(name, argv[i]) != nullptr) return true;
+    }
+    return argc == 1;
+}
+
+/// For mutate.py: which operations of the library each model reaches, in a few executions.
+int list_operations(int argc, char** argv) {
+    for (model::entry& each : model::entries()) {
+        if (!each.is_model || !is_wanted(each.name, argc, argv)) continue;
+        model::note_operations();
+        each.bounds.at_most(500).at_random(500);
+        static_cast<void>(model::run(each.bounds, each.body));
+        std::printf("model %s\n%s", each.name, model::noted_operations().c_str());
+    }
+    return 0;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-    const char* wanted = argc > 1 ? argv[1] : "";
     const char* replayed = std::getenv("PEAL_MODEL_REPLAY");
+    if (std::getenv("PEAL_MODEL_LIST") != nullptr) return list_operations(argc, argv);
+    if (const char* mutant = std::getenv("PEAL_MODEL_MUTANT"); mutant != nullptr && !model::mutate(mutant)) {
+        std::fprintf(stderr, "not understood: PEAL_MODEL_MUTANT=%s\n", mutant);
+        return 2;
+    }
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     std::printf("executions  search (switches/stale/spurious)\n");
     unsigned count = 0;
     for (const model::entry& each : model::entries()) {
-        if (std::strstr(each.name, wanted) == nullptr) continue;
+        if (!is_wanted(each.name, argc, argv)) continue;
         ++count;
         if (!(each.is_model ? model::run_model(each, replayed) : model::run_case(each))) return 1;
     }

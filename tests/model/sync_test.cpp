@@ -173,6 +173,19 @@ MODEL("auto_reset_event: what was done before set() is seen by who passes withou
     model::check(a.has_ended() && passed == 1, "passed");
 }
 
+MODEL("auto_reset_event: set once, two come", settings().preempt(3).stale(2)) {
+    peal::auto_reset_event happened;
+    int passed = 0;
+    int data = 1;
+    happened.set();
+    started_task a(pass<peal::auto_reset_event>, std::ref(happened), std::ref(data), std::ref(passed));
+    started_task b(pass<peal::auto_reset_event>, std::ref(happened), std::ref(data), std::ref(passed));
+    model::parallel([&] { a.start(); }, [&] { b.start(); });
+    model::check(a.has_ended() != b.has_ended(), "one passes");
+    happened.set();
+    model::check(a.has_ended() && b.has_ended() && passed == 2, "and then the other");
+}
+
 MODEL("auto_reset_event: a set that is spent on a stopped waiter is not lost", settings().preempt(3).stale(2)) {
     peal::auto_reset_event happened;
     bool a_canceled = false, b_canceled = false;
