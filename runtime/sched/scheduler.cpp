@@ -156,6 +156,27 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
 }
 
 bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) noexcept {
+    if (!accept_only(task, list)) return false;
+    if (worker* here = this_worker()) {
+        here->push_spawned(task);
+    } else {
+        inject(task);
+    }
+    return true;
+}
+
+void scheduler::enqueue_all(detail::work_list& items) noexcept {
+    if (items.empty()) return;
+    if (worker* here = this_worker()) {
+        here->push_all(items);
+        return;
+    }
+    visitor inside(*this);
+    injected_.push_all(items);
+    wake_one();
+}
+
+bool scheduler::accept_only(detail::spawned_context& task, detail::task_list* list) noexcept {
     worker* here = this_worker();
     if (here != nullptr) {
         here->count_accepted();
@@ -169,11 +190,6 @@ bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) n
     task.accepted_by_ = this;
     detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
     (list != nullptr ? *list : own).insert(task);
-    if (here != nullptr) {
-        here->push_spawned(task);
-    } else {
-        inject(task);
-    }
     return true;
 }
 
@@ -358,6 +374,10 @@ void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept
 }
 
 bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept(task, list); }
+
+bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept_only(task, list); }
+
+void enqueue_all(rt::scheduler& target, work_list& items) noexcept { target.enqueue_all(items); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();

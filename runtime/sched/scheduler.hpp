@@ -83,6 +83,8 @@ class scheduler {
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
     bool accept(detail::spawned_context& task, detail::task_list* list) noexcept;
+    bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept;
+    void enqueue_all(detail::work_list& items) noexcept;
     injection_queue& injected() noexcept { return injected_; }
     rt::idle& idle() noexcept { return idle_; }
     /// Work was published that any worker may take.

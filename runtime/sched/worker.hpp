@@ -60,6 +60,7 @@ class worker {
     void push_rescheduled(detail::work_item& item) noexcept;
     void push_spawned(detail::work_item& item) noexcept;
     void push_woken(detail::work_item& item) noexcept;
+    void push_all(detail::work_list& items) noexcept;
 
     /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left. For others: README.md, last section.
     void run_only(detail::task_list& list) noexcept;
@@ -100,6 +101,7 @@ class worker {
 
     detail::work_item* next() noexcept;
     detail::work_item* next_in_turn() noexcept;
+    bool is_alone() const noexcept;
     detail::work_item* next_by_priority() noexcept;
     run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
     bool has_queued() const noexcept;
@@ -121,6 +123,7 @@ class worker {
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
+    bool spin() noexcept;
     void park() noexcept;
     template <class Predicate>
     detail::work_item* take_pinned(Predicate is_wanted) noexcept;
@@ -133,6 +136,7 @@ class worker {
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
     run_queue queues_[priorities];
+    detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue. Never left while an item runs.
     detail::fork_queue forks_;
     detail::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
@@ -154,6 +158,8 @@ class worker {
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 
+    time_point idle_since_{};
+    int spin_score_ = 0;                    // above zero: work has come soon after this worker had none, lately
     unsigned interval_ = 16;                // items between two polls
     unsigned until_poll_ = 16;
     time_point last_poll_{};

@@ -53,6 +53,11 @@ class driver {
     /// Hands over what was submitted and appends what is ready; does not wait.
     virtual void poll(detail::work_list& ready) noexcept = 0;
 
+    /// For an owner that looks again and again before it sleeps: something may be ready. No system call.
+    virtual bool has_news() const noexcept { return has_messages(); }
+    /// So long at most it does that: what it costs to sleep and be woken. Zero where it makes no sense.
+    virtual std::chrono::nanoseconds spin_limit() const noexcept { return {}; }
+
     /// Announces that the owner is about to sleep. The owner then looks for work once more, and calls wait() or stay_awake().
     void prepare_to_park() noexcept { state_.exchange(state::parked, std::memory_order_seq_cst); }  // [P1]
     void stay_awake() noexcept { state_.exchange(state::running, std::memory_order_seq_cst); }      // [P1]

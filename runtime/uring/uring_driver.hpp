@@ -30,6 +30,8 @@ class uring_driver final : public driver {
     void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
+    bool has_news() const noexcept override { return has_messages() || ring_.has_completion() || ring_.kernel_has_more(); }
+    std::chrono::nanoseconds spin_limit() const noexcept override { return std::chrono::microseconds(50); }
     std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
