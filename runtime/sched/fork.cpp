@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include <peal/detail/schedule.hpp>
+#include <peal/error.hpp>
 #include <peal/parallel/parallel_for.hpp>
 
 #include "scheduler.hpp"
@@ -58,19 +59,31 @@ bool fork_group::pause(std::coroutine_handle<> first) noexcept {
     return true;
 }
 
+void rethrow_one_of(std::span<const std::exception_ptr> failures) {
+    auto failed = std::find_if(failures.begin(), failures.end(),
+                               [](const std::exception_ptr& each) { return each != nullptr && !is_canceled(each); });
+    if (failed == failures.end()) {
+        failed = std::find_if(failures.begin(), failures.end(), [](const std::exception_ptr& each) { return each != nullptr; });
+    }
+    std::rethrow_exception(*failed);
+}
+
 work_item* forked_task::begin_apart(fork_record& taken) noexcept {
     auto& child = static_cast<forked_task&>(taken);
     fork_group& group = *child.group;
     if (group.has_failed()) {
-        if (group.arrive(1)) return &group;
-        return nullptr;
+        context* before = this_thread.current;  // a worker's, or a task's that waits in a destructor
+        bool is_last = group.arrive(1) != nullptr;
+        this_thread.current = before;
+        return is_last ? &group : nullptr;
     }
     child.is_apart_ = true;
-    std::construct_at(&child.branch_, group, *group.owner);
+    std::construct_at(&child.branch_, group, *group.owner, current_scheduler());
     child.owner = &child.branch_;
     child.promise_->set_owner(child.branch_);
     child.promise_->set_fork(child);
     group.owner->add_apart(child.branch_);
+    if (group.has_failed()) child.branch_.request_stop();  // [G2] fail() may have gone through the others before this one was there
     return &child;
 }
 

@@ -56,6 +56,10 @@ auto worker::from_others(Take take) noexcept {
 void worker::run() noexcept {
     last_poll_ = driver_->now();
     while (!scheduler_.must_end_now()) {
+        if (until_poll_ == 0) {
+            poll();
+            if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
+        }
         if (detail::work_item* item = next()) {
             end_search();
             execute(*item);
