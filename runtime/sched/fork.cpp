@@ -2,10 +2,6 @@
 
 #include <peal/detail/fork.hpp>
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include <peal/detail/schedule.hpp>
@@ -106,16 +102,18 @@ work_item* forked_call::begin_apart(fork_record& taken) noexcept {
         call.failure_ = std::current_exception();
     }
     this_thread.current = before;
-    auto* word = reinterpret_cast<std::uint32_t*>(&call.state_);
-    if (call.state_.exchange(state::done, std::memory_order_acq_rel) == state::sleeping) {  // [J1] from here on the call may be gone
-        ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);              // only the address is used
-    }
+    state seen = state::running;
+    if (call.state_.compare_exchange_strong(seen, state::done, std::memory_order_release, std::memory_order_acquire)) return nullptr;  // [J1]
+    rt::worker& sleeper = *call.sleeper_;
+    call.state_.store(state::done, std::memory_order_seq_cst);  // [J1] from here on the call may be gone
+    sleeper.driver().wake();
     return nullptr;
 }
 
 void forked_call::look_around() noexcept {
     this_thread.forks_until_look = forks_between_looks;
-    if (this_thread.worker != nullptr) static_cast<void>(this_thread.worker->look_around());
+    rt::worker* here = this_thread.worker;
+    if (here != nullptr && here->look_around()) here->offer();
 }
 
 void forked_call::wait() noexcept {
@@ -130,13 +128,10 @@ void forked_call::wait() noexcept {
             spin_hint();
         }
     }
-    static_cast<void>(here.look_around());
+    sleeper_ = &here;
     state expected = state::running;
-    if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel, std::memory_order_acquire)) return;  // [J1]
-    while (state_.load(std::memory_order_acquire) != state::done) {  // [J1]
-        ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&state_), FUTEX_WAIT_PRIVATE, static_cast<std::uint32_t>(state::sleeping),
-                  nullptr, nullptr, 0);
-    }
+    if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_release, std::memory_order_acquire)) return;  // [J1]
+    while (!has_ended()) here.nap(*this);
 }
 
 }  // namespace peal::detail

@@ -131,13 +131,15 @@ inline std::coroutine_handle<> fork_link::child_ended(fork_place& place, bool fa
 
 /// A function that was forked by join(): on the stack of whoever waits for it.
 ///
-/// state_   [J1] done: acq_rel exchange by the one who ran it; the waiter sees what it did. sleeping: the waiter wants to be woken.
+/// state_   [J1] done: release by the one who ran it; the waiter sees what it did. sleeping: release by the waiter, who wants to be woken;
+///               the other one sees whom to wake. Afterwards seq_cst, as all of parking (runtime/sched/README.md).
 class forked_call : public fork_record {
   public:
     /// True: it belongs to the caller now, and has not begun.
     bool take_back() noexcept { return !is_pushed_ || this_thread.forks->take_back(*this); }
     /// Others have taken it: helps them until it has ended.
     PEAL_EXPORT void wait() noexcept;
+    bool has_ended() const noexcept { return state_.load(std::memory_order_seq_cst) == state::done; }  // [J1]
     const std::exception_ptr& failure() const noexcept { return failure_; }
 
   protected:
@@ -156,6 +158,7 @@ class forked_call : public fork_record {
     run_function run_;
     context* owner_ = nullptr;
     atomic<state> state_{state::running};
+    rt::worker* sleeper_ = nullptr;
     bool is_pushed_ = false;
     std::exception_ptr failure_;
 };
