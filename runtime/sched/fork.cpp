@@ -2,13 +2,10 @@
 
 #include <peal/detail/fork.hpp>
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include <peal/detail/schedule.hpp>
+#include <peal/error.hpp>
 #include <peal/parallel/parallel_for.hpp>
 
 #include "scheduler.hpp"
@@ -58,19 +55,31 @@ bool fork_group::pause(std::coroutine_handle<> first) noexcept {
     return true;
 }
 
+void rethrow_one_of(std::span<const std::exception_ptr> failures) {
+    auto failed = std::find_if(failures.begin(), failures.end(),
+                               [](const std::exception_ptr& each) { return each != nullptr && !is_canceled(each); });
+    if (failed == failures.end()) {
+        failed = std::find_if(failures.begin(), failures.end(), [](const std::exception_ptr& each) { return each != nullptr; });
+    }
+    std::rethrow_exception(*failed);
+}
+
 work_item* forked_task::begin_apart(fork_record& taken) noexcept {
     auto& child = static_cast<forked_task&>(taken);
     fork_group& group = *child.group;
     if (group.has_failed()) {
-        if (group.arrive(1)) return &group;
-        return nullptr;
+        context* before = this_thread.current;  // a worker's, or a task's that waits in a destructor
+        bool is_last = group.arrive(1) != nullptr;
+        this_thread.current = before;
+        return is_last ? &group : nullptr;
     }
     child.is_apart_ = true;
-    std::construct_at(&child.branch_, group, *group.owner);
+    std::construct_at(&child.branch_, group, *group.owner, current_scheduler());
     child.owner = &child.branch_;
     child.promise_->set_owner(child.branch_);
     child.promise_->set_fork(child);
     group.owner->add_apart(child.branch_);
+    if (group.has_failed()) child.branch_.request_stop();  // [G2] fail() may have gone through the others before this one was there
     return &child;
 }
 
@@ -93,16 +102,18 @@ work_item* forked_call::begin_apart(fork_record& taken) noexcept {
         call.failure_ = std::current_exception();
     }
     this_thread.current = before;
-    auto* word = reinterpret_cast<std::uint32_t*>(&call.state_);
-    if (call.state_.exchange(state::done, std::memory_order_acq_rel) == state::sleeping) {  // [J1] from here on the call may be gone
-        ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);              // only the address is used
-    }
+    state seen = state::running;
+    if (call.state_.compare_exchange_strong(seen, state::done, std::memory_order_release, std::memory_order_acquire)) return nullptr;  // [J1]
+    rt::worker& sleeper = *call.sleeper_;
+    call.state_.store(state::done, std::memory_order_seq_cst);  // [J1] from here on the call may be gone
+    sleeper.driver().wake();
     return nullptr;
 }
 
 void forked_call::look_around() noexcept {
     this_thread.forks_until_look = forks_between_looks;
-    if (this_thread.worker != nullptr) static_cast<void>(this_thread.worker->look_around());
+    rt::worker* here = this_thread.worker;
+    if (here != nullptr && here->look_around()) here->offer();
 }
 
 void forked_call::wait() noexcept {
@@ -117,13 +128,10 @@ void forked_call::wait() noexcept {
             spin_hint();
         }
     }
-    static_cast<void>(here.look_around());
+    sleeper_ = &here;
     state expected = state::running;
-    if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_acq_rel, std::memory_order_acquire)) return;  // [J1]
-    while (state_.load(std::memory_order_acquire) != state::done) {  // [J1]
-        ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&state_), FUTEX_WAIT_PRIVATE, static_cast<std::uint32_t>(state::sleeping),
-                  nullptr, nullptr, 0);
-    }
+    if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_release, std::memory_order_acquire)) return;  // [J1]
+    while (!has_ended()) here.nap(*this);
 }
 
 }  // namespace peal::detail

@@ -12,7 +12,7 @@ void fork_queue::publish() noexcept {
     std::uint64_t seen = public_.load(std::memory_order_relaxed);  // nothing is public: no thief changes it
     std::uint32_t taken = split_;
     split_ += (head_ - split_ + 1) / 2;
-    public_.store(pack(version_of(seen), split_, taken), std::memory_order_seq_cst);  // [K1]
+    public_.store(pack(version_of(seen) + 1, split_, taken), std::memory_order_seq_cst);  // [K1]
     this_thread.worker->scheduler().wake_one();
 }
 

@@ -60,6 +60,10 @@ auto worker::from_others(Take take) noexcept {
 void worker::run() noexcept {
     last_poll_ = driver_->now();
     while (!scheduler_.must_end_now()) {
+        if (until_poll_ == 0) {
+            poll();
+            if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
+        }
         if (detail::work_item* item = next()) {
             end_search();
             announce();
@@ -253,22 +257,60 @@ bool worker::run_forked(detail::fork_record* taken) noexcept {
     return true;
 }
 
+detail::fork_record* worker::find_call() noexcept {
+    return from_others([](worker& victim) {
+        return victim.forks_.has_public() ? victim.forks_.steal(detail::fork_queue::wanted::call) : nullptr;  // [K1]
+    });
+}
+
 bool worker::help() noexcept {
-    detail::fork_record* taken = from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::call); });
+    // What is left here is of tasks that ran in the destructor of a scope meanwhile, and lies above what the caller waits for.
+    detail::fork_record* taken = forks_.pop();
+    if (taken == nullptr) taken = find_call();
     if (taken == nullptr) return false;
-    static_cast<void>(taken->begin());
+    if (detail::work_item* item = taken->begin()) push_spawned(*item);
     return true;
+}
+
+// As park(), but it comes back to a computation: it takes functions, and passes on other errands.
+void worker::nap(const detail::forked_call& call) noexcept {
+    offer();
+    driver_->prepare_to_park();
+    scheduler_.idle().enter_parked(index_, false);
+    detail::fork_record* found = find_call();
+    if (found != nullptr || call.has_ended() || !inbox_.empty() || driver_->has_messages()) {
+        driver_->stay_awake();
+    } else {
+        driver_->wait(ready_, timers_.next_advance());
+    }
+    searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
+    last_poll_ = driver_->now();
+    timers_.advance(last_poll_);
+    driver_->poll(ready_);
+    take_ready();
+    take_inbox();
+    if (found == nullptr && searching_) found = find_call();
+    end_search();
+    offer();
+    if (found != nullptr) static_cast<void>(found->begin());
 }
 
 bool worker::look_around() noexcept {
     if (driver_->now() - last_poll_ >= poll_every) poll();
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();  // a hint
 }
 
 bool worker::has_queued() const noexcept {
     if (sole_ != nullptr) return true;
     if (queues_[index_of(priority::normal)].size() != 0) return true;
     return uneven_ && (queues_[index_of(priority::high)].size() != 0 || queues_[index_of(priority::low)].size() != 0);
+}
+
+void worker::offer() noexcept {
+    if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
+    // A worker that is about to sleep does not look into the LIFO slots of others.
+    if (detail::work_item* item = take_lifo()) push(*item);
+    if (has_queued()) scheduler_.wake_one();
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include <memory>
 
 #include <peal/detail/atomic.hpp>
+#include <peal/detail/fork.hpp>
 #include <peal/detail/fork_queue.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/task/context.hpp>
@@ -71,6 +72,10 @@ class worker {
     bool look_around() noexcept;
     /// Runs a function that another worker has forked. False if there is none.
     bool help() noexcept;
+    /// Lets others have what waits for this thread, which does not come to it soon.
+    void offer() noexcept;
+    /// Sleeps in the middle of a computation until `call` has ended, or something else may have happened; helps if it was woken to do so.
+    void nap(const detail::forked_call& call) noexcept;
 
     /// Runs one item and whatever it hands this thread to.
     void execute(detail::work_item& item) noexcept;
@@ -115,6 +120,7 @@ class worker {
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
+    detail::fork_record* find_call() noexcept;
     template <class Take>
     auto from_others(Take take) noexcept;
     bool run_forked(detail::fork_record* taken) noexcept;

@@ -10,13 +10,15 @@
 // with the parent. A line of children that ran one after the other counts once, when it comes to one that is not there any more.
 //
 // pending_   whoever ends   [G1] acq_rel: the last one sees what the others did
-// failed_    whoever fails  [G2] relaxed: a hint not to begin more
+// failed_    whoever fails  [G2] relaxed: a hint not to begin more. To stop those that run apart: whoever fails writes it and then goes
+//                           through them under apart_lock_; who begins one is entered there under that lock and then reads it.
 // The rest is written by the parent before the first child is pushed ([K1] publishes it), or by the line of children in order.
 
 #include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <span>
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/fork_queue.hpp>
@@ -58,6 +60,9 @@ class fork_group : public work_item {
     atomic<bool> failed_{false};
 };
 
+/// The first failure that says more than that its child was canceled, maybe only because another failed; else the first.
+[[noreturn]] PEAL_EXPORT void rethrow_one_of(std::span<const std::exception_ptr> failures);
+
 /// A child, and what runs after it on the same thread if that is still there.
 struct fork_link : fork_place {
     fork_link() noexcept : fork_place{&fork_link::child_ended} {}
@@ -78,8 +83,8 @@ class forked_task final : public fork_record, public fork_link, public work_item
         promise_ = &promise;
         handle = coroutine;
     }
-    /// On the parent's thread. If there is no worker, or its queue is full, it stays with its line.
-    void push(fork_queue* queue) noexcept { is_pushed_ = queue != nullptr && queue->push(*this); }
+    /// On the parent's thread. False: there is no worker, or its queue is full; it stays with its line.
+    bool push(fork_queue* queue) noexcept { return is_pushed_ = queue != nullptr && queue->push(*this); }
     /// True: it belongs to the caller now.
     bool take_back() noexcept { return !is_pushed_ || (this_thread.forks != nullptr && this_thread.forks->take_back(*this)); }
     /// Taken back by its line: it runs in the parent's context.
@@ -114,11 +119,11 @@ inline std::coroutine_handle<> fork_link::child_ended(fork_place& place, bool fa
         if (auto& child = static_cast<forked_task&>(here); child.is_apart()) [[unlikely]] return child.ended_apart(failed);
     }
     std::uint32_t ended = here.position + 1;
-    if (!failed) [[likely]] {
+    if (!failed && !here.group->has_failed()) [[likely]] {
         // The last one goes on with the parent by itself, so there is a following one.
         if (here.following->take_back()) [[likely]] return here.following->begin_in_line();
     } else {
-        here.group->fail();
+        if (failed) here.group->fail();
         for (forked_task* skipped = here.following; skipped != nullptr && skipped->take_back(); skipped = skipped->following) ++ended;
     }
     return here.group->arrive(ended);
@@ -126,13 +131,15 @@ inline std::coroutine_handle<> fork_link::child_ended(fork_place& place, bool fa
 
 /// A function that was forked by join(): on the stack of whoever waits for it.
 ///
-/// state_   [J1] done: acq_rel exchange by the one who ran it; the waiter sees what it did. sleeping: the waiter wants to be woken.
+/// state_   [J1] done: release by the one who ran it; the waiter sees what it did. sleeping: release by the waiter, who wants to be woken;
+///               the other one sees whom to wake. Afterwards seq_cst, as all of parking (runtime/sched/README.md).
 class forked_call : public fork_record {
   public:
     /// True: it belongs to the caller now, and has not begun.
     bool take_back() noexcept { return !is_pushed_ || this_thread.forks->take_back(*this); }
     /// Others have taken it: helps them until it has ended.
     PEAL_EXPORT void wait() noexcept;
+    bool has_ended() const noexcept { return state_.load(std::memory_order_seq_cst) == state::done; }  // [J1]
     const std::exception_ptr& failure() const noexcept { return failure_; }
 
   protected:
@@ -151,6 +158,7 @@ class forked_call : public fork_record {
     run_function run_;
     context* owner_ = nullptr;
     atomic<state> state_{state::running};
+    rt::worker* sleeper_ = nullptr;
     bool is_pushed_ = false;
     std::exception_ptr failure_;
 };

@@ -10,7 +10,8 @@
 //
 // field    written by      order
 // public_  owner, thieves  [K1] version, split and taken in one word. publish: seq_cst store, because a look at the idle workers
-//                               follows (sched/README.md): thieves see the slots and what is forked. steal: acq_rel CAS: one taker.
+//                               follows (sched/README.md): thieves see the slots and what is forked; counts the version up, too:
+//                               positions come again after 65536 thefts, and a thief may have slept so long. steal: acq_rel CAS: one taker.
 //                               take back: acq_rel CAS, counts the version up: a thief that read a slot before fails.
 // slots_   owner           relaxed: published by public_, valid for a thief if its CAS succeeds. A slot is written again only when
 //                               `taken` has passed it.

@@ -3,8 +3,8 @@
 
 // fork_join: computations that may run at the same time. How: detail/fork.hpp.
 
+#include <array>
 #include <cstddef>
-#include <exception>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -45,14 +45,20 @@ class [[nodiscard("fork_join() does nothing until it is awaited")]] fork_operati
         first_.following = &others_[0];
         first.promise().set_fork(first_);
         link(std::make_index_sequence<count - 1>());
-        for (std::size_t i = count - 1; i-- != 0;) others_[i].push(this_thread.forks);  // the one that runs next is the newest
+        // The one that runs next is the newest. When the queue is full, all that are left stay: nobody may take one of those before them,
+        // whose line they would then wait for in vain.
+        for (std::size_t i = count - 1; i-- != 0 && others_[i].push(this_thread.forks);) {
+        }
         if (--this_thread.forks_until_look == 0) [[unlikely]] {
             if (group_.pause(first)) return transfer_to_nobody();
         }
         return transfer_to(first);
     }
     all_values await_resume() {
-        std::apply([](auto... each) { (rethrow(each), ...); }, coroutines_);
+        if (std::apply([](auto... each) { return (each.promise().has_failed() || ...); }, coroutines_)) [[unlikely]] {
+            auto failures = std::apply([](auto... each) { return std::array{each.promise().failure()...}; }, coroutines_);
+            rethrow_one_of(failures);
+        }
         if constexpr (!std::is_void_v<all_values>) {
             return take_all(std::index_sequence_for<T...>());
         }
@@ -65,12 +71,8 @@ class [[nodiscard("fork_join() does nothing until it is awaited")]] fork_operati
           others_[I].position = I + 1, others_[I].following = I + 2 < count ? &others_[I + 1] : nullptr),
          ...);
     }
-    template <class Promise>
-    static void rethrow(std::coroutine_handle<Promise> child) {
-        if (child.promise().has_failed()) [[unlikely]] std::rethrow_exception(child.promise().failure());
-    }
     template <class U>
-    static auto take(std::coroutine_handle<typename task<U>::promise_type> child) {
+    static decltype(auto) take(std::coroutine_handle<typename task<U>::promise_type> child) {
         if constexpr (std::is_void_v<U>) {
             return std::monostate();
         } else {
@@ -102,7 +104,8 @@ class [[nodiscard("fork_join() does nothing until it is awaited")]] fork_operati
 /// They run one after the other where they are awaited, and other workers that have nothing to do take the last ones. What nobody takes
 /// costs little more than awaiting it: so fork as fine as is convenient. when_all() is for things that wait.
 ///
-/// Errors:       the first in order that failed; those that have not begun then never begin, those on other workers are asked to stop.
+/// Errors:       the first in order that failed; those that have not begun then never begin, those on other workers are asked to stop. One
+///               that only ended as canceled gives way to one that failed otherwise.
 /// Cancellation: passes it on to all.
 /// Fairness:     every 100 us the completions of the worker's ring come first.
 /// Lifetime:     tasks are taken over. Anything else is referred to: await it in the full expression that made it.

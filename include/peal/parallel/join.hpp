@@ -61,8 +61,13 @@ class call_of final : public forked_call {
     std::optional<stored> value_;
 };
 
+/// What a call gives as a part of a pair: references stay references.
 template <class Function>
-auto value_of_call(Function& function) {
+using given_by = std::conditional_t<std::is_void_v<std::invoke_result_t<Function&>>, std::monostate,
+                                    std::remove_cv_t<std::invoke_result_t<Function&>>>;
+
+template <class Function>
+given_by<Function> value_of_call(Function& function) {
     if constexpr (std::is_void_v<std::invoke_result_t<Function&>>) {
         std::invoke(function);
         return std::monostate();
@@ -99,9 +104,10 @@ auto join(First&& first, Second&& second) {
         std::invoke(first);
         forked.finish();
     } else {
-        auto a = detail::value_of_call(first);
-        auto finish = [&forked] { return forked.finish(); };
-        return std::pair(std::move(a), detail::value_of_call(finish));
+        auto finish = [&forked]() -> decltype(auto) { return forked.finish(); };
+        using first_given = detail::given_by<First>;
+        first_given a = detail::value_of_call(first);
+        return std::pair<first_given, detail::given_by<Second>>(std::forward<first_given>(a), detail::value_of_call(finish));
     }
 }
 

@@ -81,7 +81,10 @@ task<> parallel_loop_of_tasks(Iterator first, std::size_t size, std::size_t grai
                            parallel_loop_of_tasks(middle, size - half, grain, function));
         co_return;
     }
-    for (; size != 0; --size, ++first) co_await std::invoke(function, *first);
+    for (; size != 0; --size, ++first) {
+        if (this_task::stop_requested()) throw_canceled("parallel_for");  // what never waits does not notice by itself
+        co_await std::invoke(function, *first);
+    }
 }
 
 }  // namespace detail

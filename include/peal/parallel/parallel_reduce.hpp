@@ -4,6 +4,7 @@
 // parallel_reduce: one value out of a range, on as many workers as are free.
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <iterator>
@@ -43,6 +44,7 @@ T reduce_part(Iterator first, std::size_t size, std::size_t grain, const T& neut
 ///
 /// Errors, cancellation and the rest as parallel_for().
 template <detail::dividable Range, class T, class Combine, class Map = std::identity>
+    requires std::invocable<Combine&, T, T>  // a neutral value may be of the type of a grain
 T parallel_reduce(Range&& range, std::size_t grain, T neutral, Combine combine, Map map = {}) {
     std::size_t size = std::ranges::size(range);
     return detail::reduce_part(std::ranges::begin(range), size, std::max<std::size_t>(1, grain), neutral, combine, map);

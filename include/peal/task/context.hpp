@@ -154,9 +154,11 @@ class PEAL_EXPORT context {
     ~context() = default;
 
     /// Before it starts: belongs to the same task as `parent`, and runs where that runs.
-    void inherit(const context& parent) noexcept {
+    void inherit(const context& parent) noexcept { inherit(parent, parent.scheduler_); }
+    /// The same while `parent` runs, maybe on another thread, and moves itself to another pool.
+    void inherit(const context& parent, rt::scheduler* scheduler) noexcept {
         task_ = parent.task_;
-        scheduler_ = parent.scheduler_;
+        scheduler_ = scheduler;
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
         priority_ = parent.priority_;
@@ -188,7 +190,10 @@ class PEAL_EXPORT context {
 /// The context of a child of fork_join() that runs apart from its siblings (detail/fork.hpp).
 class detail::fork_branch final : public context {
   public:
-    fork_branch(const fork_group& group, const context& parent) noexcept : context(nullptr, nullptr), group_(group) { inherit(parent); }
+    fork_branch(const fork_group& group, const context& parent, rt::scheduler* scheduler) noexcept
+        : context(nullptr, nullptr), group_(group) {
+        inherit(parent, scheduler);
+    }
 
     /// Its coroutine tells its siblings, not the context.
     std::coroutine_handle<> ended() noexcept override;
