@@ -618,8 +618,8 @@ peal::task<> depths(peal::pool&) {
 /// More are forked than the queue holds, while another worker takes them; the deepest waits until that one has taken all it can.
 peal::task<int> more_than_fit(int levels, std::atomic<int>& begun) {
     if (levels == 0) co_return busy_until([] { return peal::detail::this_thread.forks->is_drained(); }) ? 0 : 1'000'000;
-    auto counts = [](std::atomic<int>& begun) -> peal::task<int> {
-        ++begun;
+    auto counts = [](std::atomic<int>& count) -> peal::task<int> {
+        ++count;
         co_return 1;
     };
     auto [deeper, one, two, three] =

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include <peal/detail/awaitable.hpp>
 #include <peal/detail/fork.hpp>
 
 namespace peal {
@@ -67,6 +68,9 @@ using given_by = std::conditional_t<std::is_void_v<std::invoke_result_t<Function
                                     std::remove_cv_t<std::invoke_result_t<Function&>>>;
 
 template <class Function>
+inline constexpr bool gives_task = is_task<std::remove_cvref_t<std::invoke_result_t<Function&>>>;
+
+template <class Function>
 given_by<Function> value_of_call(Function& function) {
     if constexpr (std::is_void_v<std::invoke_result_t<Function&>>) {
         std::invoke(function);
@@ -97,6 +101,8 @@ given_by<Function> value_of_call(Function& function) {
 /// Allocates:    never.   Kernel: none, but for waking a worker or waiting for one.
 template <std::invocable First, std::invocable Second>
 auto join(First&& first, Second&& second) {
+    static_assert(!detail::gives_task<First> && !detail::gives_task<Second>,
+                  "join(): a function is a coroutine, calling it would only make its task; use co_await fork_join(fn(...), ...)");
     constexpr bool gives_nothing =
         std::is_void_v<std::invoke_result_t<First&>> && std::is_void_v<std::invoke_result_t<Second&>>;
     detail::call_of<std::remove_reference_t<Second>> forked(second);
@@ -114,6 +120,7 @@ auto join(First&& first, Second&& second) {
 /// Calls all of them as join() calls two. What they give is dropped.
 template <std::invocable First, std::invocable... More>
 void parallel_invoke(First&& first, More&&... more) {
+    static_assert(!detail::gives_task<First>, "parallel_invoke(): a function is a coroutine; use co_await fork_join(fn(...), ...)");
     if constexpr (sizeof...(More) == 0) {
         std::invoke(first);
     } else {
