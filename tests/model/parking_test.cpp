@@ -91,6 +91,17 @@ MODEL("parking: an item for any worker, through the injection queue", falling_as
     done.await();
 }
 
+MODEL("parking: several items at once, through the injection queue", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(1);
+    peal::detail::work_list several;
+    several.push_back(item);
+    all->injected().push_all(several);
+    all->wake_one();
+    done.await();
+}
+
 MODEL("parking: two workers, an item for any of them", falling_asleep()) {
     model::event done;
     work item([&] { done.raise(); });

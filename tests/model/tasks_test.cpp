@@ -317,6 +317,34 @@ MODEL("when_any: both are first", settings().preempt(4).stale(2)) {
     model::check(value == 1 || value == 2, "the value of one");
 }
 
+MODEL("first_success: one fails and one gives a value, or both fail", settings().preempt(3).stale(2)) {
+    peal::event one, other;
+    bool both_fail = model::choose(2) == 1;
+    auto fail = [](peal::event& before) -> peal::task<int> {
+        co_await before.wait();
+        throw 5;
+    };
+    auto give_or_fail = [](peal::event& before, bool fails) -> peal::task<int> {
+        co_await before.wait();
+        if (fails) throw 6;
+        co_return 1;
+    };
+    auto first = [](auto failing, auto giving, peal::event& a, peal::event& b, bool fails) -> peal::task<int> {
+        try {
+            auto got = co_await peal::first_success(failing(a), giving(b, fails));
+            co_return static_cast<int>(got.index);
+        } catch (int thrown) {
+            co_return thrown;
+        }
+    };
+    started_task<int> a(first, fail, give_or_fail, std::ref(one), std::ref(other), both_fail);
+    a.start();
+    model::parallel([&] { one.set(); }, [&] { other.set(); });
+    model::check(a.has_ended(), "ended");
+    int value = a.context().take();
+    model::check(both_fail ? value == 5 || value == 6 : value == 1, "the value, or the first failure");
+}
+
 MODEL("when_any: one is first, and the other never", settings().preempt(4).stale(2)) {
     peal::event one, never;
     auto first = [](peal::event& a, peal::event& b) -> peal::task<int> {
