@@ -53,6 +53,31 @@ MODEL("task: its end against a joiner that is stopped", settings().preempt(3).st
     model::check(joiner.has_ended() && joiner.context().take() == (left ? 0 : 7), "joined or left");
 }
 
+MODEL("task: fails while somebody begins to join it", settings().preempt(4).stale(3)) {
+    // Its list takes the failure if nobody has begun to join, and whoever joins gets it in any case.
+    struct failures : peal::detail::task_list {
+        failures() : task_list(nullptr, &failures::take) {}
+        static void take(task_list& self, std::exception_ptr, const peal::context&) noexcept { ++static_cast<failures&>(self).count; }
+        int count = 0;
+    } list;
+    auto fail = []() -> peal::task<int> {
+        throw 5;
+        co_return 0;
+    };
+    auto join_failing = [](peal::join_handle<int>& handle) -> peal::task<int> {
+        try {
+            co_return co_await handle;
+        } catch (int thrown) {
+            co_return thrown;
+        }
+    };
+    started_task<int> child(fail);
+    started_task<int> joiner(join_failing, std::ref(child.handle()));
+    list.insert(child.context());
+    model::parallel([&] { child.start(); }, [&] { joiner.start(); });
+    model::check(joiner.has_ended() && joiner.context().take() == 5 && list.count <= 1 && list.size() == 0, "thrown");
+}
+
 MODEL("task: its end against detach", settings().preempt(4).stale(4)) {
     // The payload (frame, arguments) is dropped once, by the end or by the handle, and the task is freed by whoever is last.
     auto owned = std::make_unique<int>(1);
