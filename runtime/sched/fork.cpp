@@ -6,17 +6,10 @@
 
 #include <peal/detail/schedule.hpp>
 #include <peal/error.hpp>
-#include <peal/parallel/parallel_for.hpp>
 
 #include "scheduler.hpp"
 
 namespace peal::detail {
-
-namespace {
-
-constexpr unsigned forks_between_looks = 256;  // a look at the clock every few microseconds
-
-}  // namespace
 
 std::size_t automatic_grain(std::size_t size) noexcept {
     std::size_t workers = this_thread.worker != nullptr ? this_thread.worker->scheduler().size() : 1;
@@ -47,8 +40,7 @@ void fork_group::fail() noexcept {
 }
 
 bool fork_group::pause(std::coroutine_handle<> first) noexcept {
-    this_thread.forks_until_look = forks_between_looks;
-    rt::worker* here = this_thread.worker;
+    rt::worker* here = this_thread.worker;  // null: nobody waits for a thread of the program; the count goes round
     if (here == nullptr || !here->look_around()) return false;
     handle = first;
     here->push_rescheduled(*this);
@@ -111,7 +103,6 @@ work_item* forked_call::begin_apart(fork_record& taken) noexcept {
 }
 
 void forked_call::look_around() noexcept {
-    this_thread.forks_until_look = forks_between_looks;
     rt::worker* here = this_thread.worker;
     if (here != nullptr && here->look_around()) here->offer();
 }

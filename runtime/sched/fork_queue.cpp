@@ -9,10 +9,11 @@
 namespace peal::detail {
 
 void fork_queue::publish() noexcept {
-    std::uint64_t seen = public_.load(std::memory_order_relaxed);  // nothing is public: no thief changes it
-    std::uint32_t taken = split_;
-    split_ += (head_ - split_ + 1) / 2;
-    public_.store(pack(version_of(seen) + 1, split_, taken), std::memory_order_seq_cst);  // [K1]
+    split_ = others_are_idle() ? head_ : split_ + (head_ - split_ + 1) / 2;
+    std::uint64_t seen = public_.load(std::memory_order_relaxed);  // the CAS decides: thieves may be at it
+    while (!public_.compare_exchange_weak(seen, pack(version_of(seen) + 1, split_, taken_of(seen)), std::memory_order_seq_cst,
+                                          std::memory_order_relaxed)) {  // [K1]
+    }
     this_thread.worker->scheduler().wake_one();
 }
 

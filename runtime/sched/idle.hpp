@@ -69,6 +69,9 @@ class idle {
         return picked;
     }
 
+    /// Not zero while somebody sleeps or searches.
+    const detail::atomic<std::uint64_t>& counts() const noexcept { return counts_; }
+
     bool all_parked() const noexcept {
         return parked_of(counts_.load(std::memory_order_seq_cst)) == workers_;  // [W1]
     }

@@ -18,6 +18,7 @@ constexpr auto poll_every = std::chrono::microseconds(100);           // of runn
 constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
 constexpr unsigned normal_every = 8;                                  // the ageing bounds of peal::priority (task/context.hpp)
 constexpr unsigned low_every = 64;
+constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
 constexpr int spin_score_limit = 8;
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
@@ -34,6 +35,7 @@ wheel* this_wheel() noexcept {
 void worker::enter_thread() noexcept {
     detail::this_thread.worker = this;
     detail::this_thread.forks = &forks_;
+    if (scheduler_.size() > 1) forks_.watch(scheduler_.idle().counts());
     random_ = 0x9e3779b9u * (index_ + 1);
 }
 
@@ -296,7 +298,16 @@ void worker::nap(const detail::forked_call& call) noexcept {
 }
 
 bool worker::look_around() noexcept {
-    if (driver_->now() - last_poll_ >= poll_every) poll();
+    time_point now = driver_->now();
+    auto elapsed = now - last_look_;
+    if (elapsed > poll_every) {
+        look_interval_ = std::max(1u, static_cast<unsigned>(look_interval_ * poll_every / elapsed));
+    } else if (elapsed < poll_every / 4) {
+        look_interval_ = std::min(look_interval_limit, look_interval_ * 2);
+    }
+    last_look_ = now;
+    detail::this_thread.forks_until_look = look_interval_;
+    if (now - last_poll_ >= poll_every) poll();
     return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();  // a hint
 }
 

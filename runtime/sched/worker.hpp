@@ -164,6 +164,8 @@ class worker {
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 
+    time_point last_look_{};
+    unsigned look_interval_ = 16;           // forks between two looks at the clock
     time_point idle_since_{};
     int spin_score_ = 0;                    // above zero: work has come soon after this worker had none, lately
     unsigned interval_ = 16;                // items between two polls

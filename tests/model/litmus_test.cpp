@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 // The explorer's memory model against the litmus tests of the literature: for each, whether the outcome that sequential consistency
-// forbids can be seen. Expected answers: C++20 (RC11: Lahav et al., "Repairing sequential consistency in C/C++11", PLDI 2017), and an outside
-// checker, GenMC 0.11, agrees on all but 2+2W. Searched to the end, without bounds.
+// forbids can be seen. Expected answers: C++20 in the reading of RC11 (Lahav et al., "Repairing sequential consistency in C/C++11", PLDI
+// 2017), but for 2+2W. Searched to the end, without bounds.
 
 #include <set>
 #include <string>

@@ -204,6 +204,29 @@ MODEL("mutex: a canceled waiter and the one behind it", settings().preempt(2).st
     model::check(mutex.try_lock().has_value(), "free in the end");
 }
 
+MODEL("mutex: free again after its only waiter was canceled", settings().preempt(3).stale(2)) {
+    peal::mutex mutex;
+    int count = 0;
+    int taken = 0;
+    bool canceled = false;
+    std::optional<peal::mutex::guard> held(mutex.try_lock());
+    started_task a(add_or_leave, std::ref(mutex), std::ref(count), std::ref(canceled));
+    a.start();
+    model::parallel(
+        [&] {
+            ++count;
+            held.reset();
+        },
+        [&] { a.request_stop(); },
+        [&] {
+            if (auto guard = mutex.try_lock()) {
+                ++count;
+                taken = 1;
+            }
+        });
+    model::check(a.has_ended() && count == 1 + taken + (canceled ? 0 : 1), "one at a time");
+}
+
 MODEL("mutex: stopped while it begins to wait", settings().preempt(3).stale(2)) {
     peal::mutex mutex;
     int count = 0;

@@ -91,6 +91,17 @@ MODEL("parking: an item for any worker, through the injection queue", falling_as
     done.await();
 }
 
+MODEL("parking: several items at once, through the injection queue", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(1);
+    peal::detail::work_list several;
+    several.push_back(item);
+    all->injected().push_all(several);
+    all->wake_one();
+    done.await();
+}
+
 MODEL("parking: two workers, an item for any of them", falling_asleep()) {
     model::event done;
     work item([&] { done.raise(); });
@@ -212,6 +223,35 @@ MODEL("driver: stopped while its owner falls asleep, and completed by a blocking
     model::check(task->arm(operation), "armed");
     model::parallel([&] { wait_for_one(*its.driver); }, [&] { its.driver->completed_elsewhere(operation); }, [&] { task->request_stop(); });
     task->abandon();
+}
+
+MODEL("driver: destroyed when two who called it at the same time have left", settings().preempt(3).stale(1)) {
+    one_driver its;
+    auto* task = new bystander;
+    auto* other = new bystander;
+    performed first, second;
+    first.owner = task;
+    second.owner = other;
+    model::check(task->arm(first) && other->arm(second), "armed");
+    model::parallel(
+        [&] {
+            for (std::size_t count = 0; count < 2;) {
+                peal::detail::work_list ready;
+                its.driver->prepare_to_park();
+                if (its.driver->has_messages()) {
+                    its.driver->stay_awake();
+                    its.driver->poll(ready);
+                } else {
+                    its.driver->wait(ready, peal::rt::time_point::max());
+                }
+                count += ready.size();
+            }
+            its.driver->wait_for_callers();
+            its.driver.reset();
+        },
+        [&] { its.driver->completed_elsewhere(first); }, [&] { its.driver->completed_elsewhere(second); });
+    task->abandon();
+    other->abandon();
 }
 
 MODEL("driver: destroyed when those who called it have left", settings().preempt(4).stale(3)) {

@@ -132,7 +132,8 @@ MODEL("pool of two: what lies behind a task that blocks its worker is stolen", w
 }
 
 MODEL("pool of two: a task woken by one that blocks is taken as a last resort", whole_pool()) {
-    // It lies in the LIFO slot of the worker that is blocked by whoever woke it.
+    // It lies in the LIFO slot of the worker that is blocked by whoever woke it. For a while: nobody is woken for what lies in that slot, so
+    // a searcher that came too early leaves it there until its owner goes on.
     pool p(2);
     model::event other_has_run;
     peal::event happened;
@@ -145,7 +146,7 @@ MODEL("pool of two: a task woken by one that blocks is taken as a last resort", 
     auto wake = [](peal::event& told, model::event& awaited, pool& its, int& ended) -> peal::task<> {
         told.set();
         its.spawn(count, std::ref(ended));  // so that somebody is woken to search
-        awaited.await();
+        static_cast<void>(awaited.await_a_while());
         co_return;
     };
     int other = 0;
@@ -153,6 +154,31 @@ MODEL("pool of two: a task woken by one that blocks is taken as a last resort", 
     p.spawn(wake, std::ref(happened), std::ref(other_has_run), std::ref(p), std::ref(other));
     p.shut_down();
     model::check(ends == 1 && other == 1, "all have run");
+}
+
+MODEL("pool of two: two tasks woken by one that blocks, the second displaces the first", whole_pool(2, 0)) {
+    pool p(2);
+    model::event first_has_run, second_has_run;
+    peal::event one, other;
+    int first = 0, second = 0, third = 0;
+    auto wait = [](peal::event& awaited, model::event& tells, int& ended) -> peal::task<> {
+        co_await awaited.wait();
+        ++ended;
+        tells.raise();
+    };
+    auto wake = [](peal::event& a, peal::event& b, model::event& a_ran, model::event& b_ran, pool& its, int& ended) -> peal::task<> {
+        its.spawn(count, std::ref(ended));  // so that somebody searches, also in the LIFO slot
+        a.set();
+        b.set();
+        static_cast<void>(a_ran.await_a_while());
+        static_cast<void>(b_ran.await_a_while());
+        co_return;
+    };
+    p.spawn(wait, std::ref(one), std::ref(first_has_run), std::ref(first));
+    p.spawn(wait, std::ref(other), std::ref(second_has_run), std::ref(second));
+    p.spawn(wake, std::ref(one), std::ref(other), std::ref(first_has_run), std::ref(second_has_run), std::ref(p), std::ref(third));
+    p.shut_down();
+    model::check(first == 1 && second == 1 && third == 1, "each once");
 }
 
 MODEL("pool of two: from worker to worker through the inbox", whole_pool()) {

@@ -194,6 +194,10 @@ using atomic = model::atomic<T>;
 using thread_mutex = model::mutex;
 using thread_condition = model::condition;
 using thread = model::thread;
+template <class Function>
+void begin_detached_thread(Function function) {
+    model::begin_thread(std::move(function));
+}
 template <class Duration>
 void pause_thread(Duration, model::place where = model::place::current()) {
     model::spin(where);

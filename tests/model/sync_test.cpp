@@ -86,6 +86,42 @@ MODEL("semaphore: a stop against the release that would serve it", settings().pr
     model::check(a.has_ended() && limit.available() == 1, "served or not, the permit is there");
 }
 
+MODEL("semaphore: released while somebody waits, and taken by who comes later", settings().preempt(3).stale(2)) {
+    peal::semaphore limit(0);
+    bool canceled = false;
+    int data = 0, taken = 0;
+    started_task a(use_or_leave, std::ref(limit), std::size_t{2}, std::ref(canceled));
+    a.start();
+    model::parallel(
+        [&] {
+            data = 1;
+            limit.release();
+        },
+        [&] { a.request_stop(); },
+        [&] {
+            auto permit = limit.try_acquire();
+            if (!permit) return;
+            model::check(data == 1, "what was done before the release");
+            permit->forget();
+            taken = 1;
+        });
+    model::check(a.has_ended() && canceled && limit.available() == static_cast<std::size_t>(1 - taken), "counted");
+}
+
+MODEL("semaphore: two permits from two, for one that waits for both", settings().preempt(3).stale(2)) {
+    peal::semaphore limit(0);
+    int first = 0, second = 0;
+    auto take_both = [](peal::semaphore& from, int& one, int& other) -> peal::task<> {
+        peal::semaphore::permit both = co_await from.acquire(2);
+        model::check(one == 1 && other == 1, "what was done before the releases");
+        both.forget();
+    };
+    started_task a(take_both, std::ref(limit), std::ref(first), std::ref(second));
+    model::parallel([&] { a.start(); }, [&] { first = 1, limit.release(); }, [&] { second = 1, limit.release(); });
+    model::check(a.has_ended() && limit.available() == 0, "it has both");
+    a.context().take();
+}
+
 // ---- events ------------------------------------------------------------------------------------------------------------------------
 
 template <class Event>
@@ -134,6 +170,17 @@ MODEL("event: destroyed by the one that passed", settings().preempt(4).stale(3))
     a.start();
     model::parallel([&] { happened->set(); }, [] {});
     model::check(a.has_ended(), "passed");
+}
+
+MODEL("event: reset against set", settings().preempt(4).stale(4)) {
+    peal::event happened;
+    int data = 1, passed = 0;
+    started_task a(pass<peal::event>, std::ref(happened), std::ref(data), std::ref(passed));
+    a.start();
+    model::parallel([&] { happened.set(); }, [&] { happened.reset(); });
+    model::check(a.has_ended() && passed == 1, "who waited before has passed");
+    happened.reset();
+    model::check(!happened.is_set(), "reset");
 }
 
 MODEL("event: is_set() alone orders", settings().preempt(4).stale(4)) {

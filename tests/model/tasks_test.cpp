@@ -53,6 +53,31 @@ MODEL("task: its end against a joiner that is stopped", settings().preempt(3).st
     model::check(joiner.has_ended() && joiner.context().take() == (left ? 0 : 7), "joined or left");
 }
 
+MODEL("task: fails while somebody begins to join it", settings().preempt(4).stale(3)) {
+    // Its list takes the failure if nobody has begun to join, and whoever joins gets it in any case.
+    struct failures : peal::detail::task_list {
+        failures() : task_list(nullptr, &failures::take) {}
+        static void take(task_list& self, std::exception_ptr, const peal::context&) noexcept { ++static_cast<failures&>(self).count; }
+        int count = 0;
+    } list;
+    auto fail = []() -> peal::task<int> {
+        throw 5;
+        co_return 0;
+    };
+    auto join_failing = [](peal::join_handle<int>& handle) -> peal::task<int> {
+        try {
+            co_return co_await handle;
+        } catch (int thrown) {
+            co_return thrown;
+        }
+    };
+    started_task<int> child(fail);
+    started_task<int> joiner(join_failing, std::ref(child.handle()));
+    list.insert(child.context());
+    model::parallel([&] { child.start(); }, [&] { joiner.start(); });
+    model::check(joiner.has_ended() && joiner.context().take() == 5 && list.count <= 1 && list.size() == 0, "thrown");
+}
+
 MODEL("task: its end against detach", settings().preempt(4).stale(4)) {
     // The payload (frame, arguments) is dropped once, by the end or by the handle, and the task is freed by whoever is last.
     auto owned = std::make_unique<int>(1);
@@ -315,6 +340,34 @@ MODEL("when_any: both are first", settings().preempt(4).stale(2)) {
     model::check(a.has_ended(), "ended");
     int value = a.context().take();
     model::check(value == 1 || value == 2, "the value of one");
+}
+
+MODEL("first_success: one fails and one gives a value, or both fail", settings().preempt(3).stale(2)) {
+    peal::event one, other;
+    bool both_fail = model::choose(2) == 1;
+    auto fail = [](peal::event& before) -> peal::task<int> {
+        co_await before.wait();
+        throw 5;
+    };
+    auto give_or_fail = [](peal::event& before, bool fails) -> peal::task<int> {
+        co_await before.wait();
+        if (fails) throw 6;
+        co_return 1;
+    };
+    auto first = [](auto failing, auto giving, peal::event& a, peal::event& b, bool fails) -> peal::task<int> {
+        try {
+            auto got = co_await peal::first_success(failing(a), giving(b, fails));
+            co_return static_cast<int>(got.index);
+        } catch (int thrown) {
+            co_return thrown;
+        }
+    };
+    started_task<int> a(first, fail, give_or_fail, std::ref(one), std::ref(other), both_fail);
+    a.start();
+    model::parallel([&] { one.set(); }, [&] { other.set(); });
+    model::check(a.has_ended(), "ended");
+    int value = a.context().take();
+    model::check(both_fail ? value == 5 || value == 6 : value == 1, "the value, or the first failure");
 }
 
 MODEL("when_any: one is first, and the other never", settings().preempt(4).stale(2)) {

@@ -129,6 +129,10 @@ inline std::coroutine_handle<> fork_link::child_ended(fork_place& place, bool fa
     return here.group->arrive(ended);
 }
 
+/// Elements of a loop to handle in one go, where the user says nothing: sixteen parts per worker, each of which divides again when others have
+/// nothing to do.
+PEAL_EXPORT std::size_t automatic_grain(std::size_t size) noexcept;
+
 /// A function that was forked by join(): on the stack of whoever waits for it.
 ///
 /// state_   [J1] done: release by the one who ran it; the waiter sees what it did. sleeping: release by the waiter, who wants to be woken;

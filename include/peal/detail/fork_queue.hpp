@@ -3,13 +3,13 @@
 
 // fork_queue: what a worker has forked and not begun, newest last. The newest are the owner's alone: to fork one and to take it back
 // costs loads and stores. The oldest lie in a public part, from which other workers take one at a time; whenever the owner comes by and
-// finds it empty, it moves half of what it has there. After the split deque of Dinan et al. and of van Dijk and van de Pol ("Lace", 2014);
+// finds it empty, it moves half of what it has there, and all of it while others are idle. After the split deque of Dinan et al. and of van Dijk and van de Pol ("Lace", 2014);
 // the difference is that both ends of the public part lie in one word, so that the owner needs no fence to take some of it back.
 //
 //     slots_   ... | taken ... split | ... head |       public: [taken, split)   private: [split, head)
 //
 // field    written by      order
-// public_  owner, thieves  [K1] version, split and taken in one word. publish: seq_cst store, because a look at the idle workers
+// public_  owner, thieves  [K1] version, split and taken in one word. publish: seq_cst CAS, because a look at the idle workers
 //                               follows (sched/README.md): thieves see the slots and what is forked; counts the version up, too:
 //                               positions come again after 65536 thefts, and a thief may have slept so long. steal: acq_rel CAS: one taker.
 //                               take back: acq_rel CAS, counts the version up: a thief that read a slot before fails.
@@ -62,15 +62,19 @@ class fork_queue {
         if (in_use >= capacity) [[unlikely]] return false;
         slots_[head_ % capacity].store(slot_of(record), std::memory_order_relaxed);
         ++head_;
-        if (taken_of(seen) == static_cast<std::uint16_t>(split_)) publish();
+        if (taken_of(seen) == static_cast<std::uint16_t>(split_) || others_are_idle()) publish();
         return true;
     }
+
+    /// Before the first push: not zero while others have nothing to do. A hint: then all is public.
+    void watch(const atomic<std::uint64_t>& idle) noexcept { idle_ = &idle; }
 
     /// Owner only. True if `record` is the newest here; then it is taken off.
     [[nodiscard]] bool take_back(fork_record& record) noexcept {
         if (head_ == split_) [[unlikely]] return take_back_public(slot_of(record));
         if (slots_[(head_ - 1) % capacity].load(std::memory_order_relaxed) != slot_of(record)) return false;
         --head_;
+        if (head_ != split_ && others_are_idle()) [[unlikely]] publish();
         return true;
     }
 
@@ -108,13 +112,15 @@ class fork_queue {
         return version << 32 | std::uint64_t{split & 0xffffu} << 16 | (taken & 0xffffu);
     }
 
-    /// Nothing is public, and something is private.
+    bool others_are_idle() const noexcept { return idle_ != nullptr && idle_->load(std::memory_order_relaxed) != 0; }
+    /// Something is private, and nothing is public or others are idle.
     PEAL_EXPORT void publish() noexcept;
     PEAL_EXPORT bool take_back_public(std::uintptr_t slot) noexcept;
 
     alignas(64) atomic<std::uint64_t> public_{0};
     alignas(64) std::uint32_t head_ = 0;
     std::uint32_t split_ = 0;
+    const atomic<std::uint64_t>* idle_ = nullptr;
     std::array<atomic<std::uintptr_t>, capacity> slots_{};
 };
 

@@ -92,7 +92,7 @@ given_by<Function> value_of_call(Function& function) {
 ///     }
 ///
 /// If the second was taken, the caller runs what others have forked by join() until it has ended: the functions must not wait for
-/// each other, and should not block. On a thread that is no worker both run one after the other.
+/// each other, should not block, and must not hold a lock that another one takes. On a thread that is no worker both run one after the other.
 ///
 /// Errors:       the first one's exception, else the second one's. If the first throws, the second does not begin any more.
 /// Cancellation: this_task::stop_requested() tells both.

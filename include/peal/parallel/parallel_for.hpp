@@ -29,9 +29,6 @@ concept dividable = std::ranges::random_access_range<Range> && std::ranges::size
 template <class Function, class Range>
 using call_result = std::invoke_result_t<Function&, std::ranges::range_reference_t<Range>>;
 
-/// Where the user says nothing: sixteen parts per worker, each of which divides again when others have nothing to do.
-PEAL_EXPORT std::size_t automatic_grain(std::size_t size) noexcept;
-
 // ended_   whoever fails   relaxed: a hint to the others that there is no point in going on
 template <class Iterator, class Function>
 class parallel_loop {
@@ -93,7 +90,8 @@ task<> parallel_loop_of_tasks(Iterator first, std::size_t size, std::size_t grai
 ///
 ///     peal::parallel_for(std::views::iota(0, rows), [&](int row) { draw(row); });
 ///
-/// `grain`: elements that are handled in one go, at least 1. Say nothing, and it is found: parts divide while others have nothing to do.
+/// `grain`: elements that are handled in one go, at least 1; say nothing, and it is found. Smaller parts are made while others have nothing
+/// to do.
 ///
 /// Errors:       of those that were thrown, one; elements that have not begun when something was thrown may be left out.
 /// Cancellation: ends with operation_canceled between two elements.

@@ -4,7 +4,8 @@
 // semaphore: a number of permits. A task that waits suspends; no thread does.
 //
 // state_     permits, and a bit that says whether somebody waits
-//            [S1] acquire CAS by acquire / release CAS by release: who gets a permit sees what its last holder did
+//            [S1] acquire by who takes, release by who gives: who gets a permit sees what its last holder did. Written by
+//            read-modify-writes only, so every release is seen by all that come after it.
 //            while the bit is set, state_ changes under `lock_` only
 // waiting_   guarded by lock_; not empty exactly while the bit is set
 
