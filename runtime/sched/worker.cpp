@@ -253,6 +253,10 @@ detail::work_item* worker::steal() noexcept {
 /// False: there was none.
 bool worker::run_forked(detail::fork_record* taken) noexcept {
     if (taken == nullptr) return false;
+    if (sole_ != nullptr) {  // no longer next
+        push(*std::exchange(sole_, nullptr));
+        unannounced_ = true;
+    }
     end_search();
     announce();
     if (detail::work_item* item = taken->begin()) execute(*item);
@@ -308,7 +312,12 @@ bool worker::look_around() noexcept {
     last_look_ = now;
     detail::this_thread.forks_until_look = look_interval_;
     if (now - last_poll_ >= poll_every) poll();
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();  // a hint
+    return has_work();
+}
+
+/// Something waits for this worker, as far as it sees.
+bool worker::has_work() const noexcept {
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
 }
 
 bool worker::has_queued() const noexcept {
@@ -342,8 +351,8 @@ void worker::push(detail::work_item& item) noexcept {
 }
 
 void worker::push_rescheduled(detail::work_item& item) noexcept {
-    if (sole_ == nullptr && priority_of(item) == priority::normal) {
-        sole_ = &item;
+    if (sole_ == nullptr && priority_of(item) == priority::normal && detail::this_thread.chains == 1) {
+        sole_ = &item;  // the caller comes back to the loop at once: it is not resumed in the middle of another item
         return;
     }
     if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
@@ -397,10 +406,11 @@ bool worker::spin() noexcept {
     if (spin_score_ <= 0) return false;
     if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
     poll();
+    if (has_work()) return true;
     time_point now = idle_since_;
     for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
         for (int i = 0; i < 8; ++i) {
-            if (driver_->has_news() || work_in_sight() || has_queued() || scheduler_.may_end()) {
+            if (driver_->has_news() || work_in_sight() || scheduler_.may_end()) {
                 spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
                 return true;
             }

@@ -110,6 +110,7 @@ class worker {
     detail::work_item* next_by_priority() noexcept;
     run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
     bool has_queued() const noexcept;
+    bool has_work() const noexcept;
     /// Any worker.
     detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
@@ -142,7 +143,7 @@ class worker {
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
     run_queue queues_[priorities];
-    detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue. Never left while an item runs.
+    detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
     detail::fork_queue forks_;
     detail::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
