@@ -14,7 +14,7 @@ void fork_queue::publish() noexcept {
     while (!public_.compare_exchange_weak(seen, pack(version_of(seen) + 1, split_, taken_of(seen)), std::memory_order_seq_cst,
                                           std::memory_order_relaxed)) {  // [K1]
     }
-    this_thread.worker->scheduler().wake_one();
+    if (this_thread.worker != nullptr) this_thread.worker->scheduler().wake_one();  // null: a queue by itself, in tests
 }
 
 bool fork_queue::take_back_public(std::uintptr_t slot) noexcept {

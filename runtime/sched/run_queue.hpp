@@ -115,6 +115,6 @@ class basic_run_queue {
 };
 
 /// That of a worker. (The model checker explores smaller ones.)
-using run_queue = basic_run_queue<256>;
+using run_queue = basic_run_queue<detail::is_explored ? 16 : 256>;
 
 }  // namespace peal::rt

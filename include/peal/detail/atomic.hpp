@@ -9,11 +9,17 @@
 
 #ifdef PEAL_MODEL
 #include PEAL_MODEL
+
+namespace peal::detail {
+inline constexpr bool is_explored = true;  // arrays of atomics are short there: each execution makes them anew
+}
 #else
 
 #include <atomic>
 
 namespace peal::detail {
+
+inline constexpr bool is_explored = false;
 
 template <class T>
 using atomic = std::atomic<T>;

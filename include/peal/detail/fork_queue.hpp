@@ -53,7 +53,7 @@ class fork_record {
 
 class fork_queue {
   public:
-    static constexpr std::uint32_t capacity = 1024;
+    static constexpr std::uint32_t capacity = is_explored ? 16 : 1024;
 
     /// Owner only. False if it is full.
     [[nodiscard]] bool push(fork_record& record) noexcept {

@@ -78,7 +78,7 @@ class leaf_operation : public work_item, public cancelable {
         if (is_second()) enqueue_woken(*this);
     }
 
-    std::atomic<bool> second_{false};
+    atomic<bool> second_{false};
     bool canceled_ = false;
 };
 

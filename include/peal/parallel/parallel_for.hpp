@@ -4,7 +4,6 @@
 // parallel_for: the same for every element of a range, on as many workers as are free.
 
 #include <algorithm>
-#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -13,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/leaf_operation.hpp>
 #include <peal/detail/schedule.hpp>
@@ -66,7 +66,7 @@ class parallel_loop {
     Iterator first_;
     const std::size_t grain_;
     Function& function_;
-    std::atomic<bool> ended_{false};
+    atomic<bool> ended_{false};
 };
 
 template <class Iterator, class Function>
