@@ -7,7 +7,7 @@
 //
 // state_ of a group   0: free | 1: being decided, for a few instructions | else the claim that won, for good
 //                     [X1] release store by who decides, acquire by who finds it decided: that one sees what was done before. The CAS
-//                     to 1 is relaxed: it keeps others out, and whoever tried before has left nothing behind. Both ends of a channel
+//                     to 1 could be relaxed: it keeps others out, and whoever tried before has left nothing behind. Both ends of a channel
 //                     may belong to selects: then both groups are locked in the order of their addresses. No other lock is taken
 //                     meanwhile, so nobody waits in a circle.
 
@@ -53,7 +53,7 @@ class claim_group {
     entered enter(const claim& by) noexcept {
         for (;;) {
             std::uintptr_t seen = free;
-            if (state_.compare_exchange_weak(seen, deciding, std::memory_order_relaxed, std::memory_order_acquire)) {  // [X1]
+            if (state_.compare_exchange_weak(seen, deciding, std::memory_order_acquire, std::memory_order_acquire)) {  // [X1]
                 return entered::locked;
             }
             if (seen > deciding) return seen == reinterpret_cast<std::uintptr_t>(&by) ? entered::is_mine : entered::lost;
