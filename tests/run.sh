@@ -4,7 +4,7 @@
 #   sh tests/run.sh [--compiler g++|clang++-19] [--sanitize address,undefined|thread|none] [--buildtype TYPE]
 #                   [--suite NAME]... [--build-dir DIR]
 #
-# Without --suite all suites run but stress-long.  Each variant has its own build folder, which is used again.
+# Without --suite all suites run but stress-long and mutants.  Each variant has its own build folder, which is used again.
 # The last line is always "N passed, N failed", with ", N skipped" behind it if some were.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
@@ -113,7 +113,7 @@ case $sanitize in # guess, not measured
 esac
 rm -f "$build/meson-logs/testlog.json"
 # shellcheck disable=SC2086
-meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier "$slower" ${suites:---no-suite stress-long$without}
+meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier "$slower" ${suites:---no-suite stress-long --no-suite mutants$without}
 status=$?
 
 # Counts the results, and keeps the output of the failed tests in failed-tests.txt.

@@ -14,6 +14,10 @@
 #include <peal/fs/walk.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/parallel/fork_join.hpp>
+#include <peal/parallel/join.hpp>
+#include <peal/parallel/parallel_for.hpp>
+#include <peal/parallel/parallel_reduce.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/process/signal.hpp>
 #include <peal/sync/barrier.hpp>

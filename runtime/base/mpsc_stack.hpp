@@ -3,12 +3,13 @@
 
 // mpsc_stack: nodes pushed by any thread, taken all at once by one. Intrusive: `Next` is the node's own link.
 //
-// head_   written by all   [M1] push: seq_cst CAS publishes the node; take_all: seq_cst exchange sees every node it takes.
-//                          seq_cst, because push is one half of the parking protocol (driver.hpp): the pusher then reads the
-//                          parking state, the parker writes it and then looks here. ABA cannot hurt: nodes leave only all at once.
+// head_   written by all   [M1] push: seq_cst CAS publishes the node; take_all: acquire exchange sees every node it takes.
+//                          Push and empty() are seq_cst, because they are halves of the parking protocol (driver.hpp): the pusher then
+//                          reads the parking state, the parker writes it and then looks here. What is taken out is no news to
+//                          anybody. ABA cannot hurt: nodes leave only all at once.
 // Bound: the nodes belong to tasks; as many as these.
 
-#include <atomic>
+#include <peal/detail/atomic.hpp>
 
 namespace peal::rt {
 
@@ -29,7 +30,7 @@ class mpsc_stack {
     /// The taker only. Gives the chain in the order of pushing.
     Node* take_all() noexcept {
         if (head_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // re-checked before parking by empty()
-        Node* newest = head_.exchange(nullptr, std::memory_order_seq_cst);     // [M1]
+        Node* newest = head_.exchange(nullptr, std::memory_order_acquire);     // [M1]
         Node* oldest = nullptr;
         while (newest != nullptr) {
             Node* next = newest->*Next;
@@ -41,7 +42,7 @@ class mpsc_stack {
     }
 
   private:
-    std::atomic<Node*> head_{nullptr};
+    detail::atomic<Node*> head_{nullptr};
 };
 
 }  // namespace peal::rt

@@ -11,9 +11,7 @@ void spin_lock::lock_slow() noexcept {
     for (unsigned spins = 0;; ++spins) {
         while (locked_.load(std::memory_order_relaxed)) {  // [L1] a hint: the exchange below acquires
             if (spins < 64) {
-#if defined(__x86_64__) || defined(__i386__)
-                __builtin_ia32_pause();
-#endif
+                spin_hint();
                 ++spins;
             } else {
                 ::sched_yield();

@@ -52,8 +52,7 @@ bool timed_leaf::disarm() noexcept {
     if (!armed_ || home->disarm(*this)) return false;
     // The timer has fired, or is at it on another thread: a few instructions.
     fired seen;
-    while ((seen = fired_.load(std::memory_order_acquire)) == fired::no) {  // [T1]
-    }
+    while ((seen = fired_.load(std::memory_order_acquire)) == fired::no) spin_hint();  // [T1]
     return seen == fired::stopped;
 }
 

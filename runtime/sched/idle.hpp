@@ -8,11 +8,13 @@
 //                changes it and then looks for work. One of the two sees the other.
 // sleepers_ guarded by `mutex_`
 
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <vector>
+
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 namespace peal::rt {
 
@@ -67,6 +69,9 @@ class idle {
         return picked;
     }
 
+    /// Not zero while somebody sleeps or searches.
+    const detail::atomic<std::uint64_t>& counts() const noexcept { return counts_; }
+
     bool all_parked() const noexcept {
         return parked_of(counts_.load(std::memory_order_seq_cst)) == workers_;  // [W1]
     }
@@ -78,8 +83,8 @@ class idle {
     static bool worth_waking(std::uint64_t counts) noexcept { return searching_of(counts) == 0 && parked_of(counts) != 0; }
 
     const unsigned workers_;
-    std::atomic<std::uint64_t> counts_{0};
-    std::mutex mutex_;
+    detail::atomic<std::uint64_t> counts_{0};
+    detail::thread_mutex mutex_;
     std::vector<unsigned> sleepers_;
 };
 

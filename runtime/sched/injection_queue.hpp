@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// injection_queue: work from outside the pool, and what does not fit into a run queue. First in first out.
+// injection_queue: work from outside the pool, and what does not fit into a run queue. First in first out in each priority.
 //
 // Threads: any. `mutex_` guards the list.
 // size_   written under the mutex   [I1] seq_cst store: a push is followed by a look at the idle workers, and a parking worker
 //                                        looks here after it became one (sched/README.md). One of the two sees the other.
+// urgent_ written under the mutex   [I2] relaxed: how many of them have high priority; looked at again and again
 // Bound: the items lie in frames; as many as tasks.
 
-#include <atomic>
 #include <mutex>
 
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
 #include <peal/detail/work_item.hpp>
+
+#include "priorities.hpp"
 
 namespace peal::rt {
 
@@ -19,30 +23,43 @@ class injection_queue {
   public:
     void push(detail::work_item& item) noexcept {
         std::lock_guard guard(mutex_);
-        items_.push_back(item);
-        size_.store(items_.size(), std::memory_order_seq_cst);  // [I1]
+        list_of(item).push_back(item);
+        publish();
     }
     void push_all(detail::work_list& items) noexcept {
         std::lock_guard guard(mutex_);
-        items_.append(items);
-        size_.store(items_.size(), std::memory_order_seq_cst);  // [I1]
+        while (!items.empty()) {
+            detail::work_item& item = items.pop_front();
+            list_of(item).push_back(item);
+        }
+        publish();
     }
 
-    /// Appends up to `most` items to `taken`.
+    /// Appends up to `most` items of each priority to `taken`, the urgent ones first: a worker's own queues see to it that none starves.
     void pop(detail::work_list& taken, std::size_t most) noexcept {
         if (empty()) return;
         std::lock_guard guard(mutex_);
-        for (; most != 0 && !items_.empty(); --most) taken.push_back(items_.pop_front());
-        size_.store(items_.size(), std::memory_order_seq_cst);  // [I1]
+        for (detail::work_list& list : items_) {
+            for (std::size_t left = most; left != 0 && !list.empty(); --left) taken.push_back(list.pop_front());
+        }
+        publish();
     }
 
     std::size_t size() const noexcept { return size_.load(std::memory_order_seq_cst); }  // [I1]
     bool empty() const noexcept { return size() == 0; }
+    bool has_urgent() const noexcept { return urgent_.load(std::memory_order_relaxed) != 0; }  // [I2]
 
   private:
-    std::mutex mutex_;
-    detail::work_list items_;
-    std::atomic<std::size_t> size_{0};
+    detail::work_list& list_of(const detail::work_item& item) noexcept { return items_[index_of(priority_of(item))]; }
+    void publish() noexcept {
+        urgent_.store(items_[0].size(), std::memory_order_relaxed);                                     // [I2]
+        size_.store(items_[0].size() + items_[1].size() + items_[2].size(), std::memory_order_seq_cst);  // [I1]
+    }
+
+    detail::thread_mutex mutex_;
+    detail::work_list items_[priorities];
+    detail::atomic<std::size_t> size_{0};
+    alignas(64) detail::atomic<std::size_t> urgent_{0};  // every worker reads it before each item, and seldom anybody writes
 };
 
 }  // namespace peal::rt

@@ -3,7 +3,7 @@
 
 // run_queue: the work of one worker, first in first out, from which other workers may take half.
 //
-// A ring of 256 slots. The owner pushes at the tail and pops at the head; a thief takes the older half in two steps: it claims a
+// A ring of slots. The owner pushes at the tail and pops at the head; a thief takes the older half in two steps: it claims a
 // run of slots, copies them, and gives them free. After the local queue of Tokio (tokio/src/runtime/scheduler/multi_thread/queue.rs,
 // 1.4x), with items instead of reference-counted tasks.
 //
@@ -16,19 +16,21 @@
 //                                 a look at the idle workers (scheduler.hpp) and a parking worker looks here after it became one.
 // head_    owner, thieves    [Q2] acq_rel CAS: exactly one taker per slot; a slot is reused only after the thief's copy is made.
 //
-// Bound: 256 items; more goes to the injection queue.
+// Bound: `Capacity` items; more goes to the injection queue.
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/work_item.hpp>
 
 namespace peal::rt {
 
-class run_queue {
+/// Requires: a capacity that divides 2^32.
+template <std::uint32_t Capacity>
+class basic_run_queue {
   public:
-    static constexpr std::uint32_t capacity = 256;
+    static constexpr std::uint32_t capacity = Capacity;
 
     /// Owner only. False if it is full.
     [[nodiscard]] bool try_push(detail::work_item& item) noexcept {
@@ -56,7 +58,7 @@ class run_queue {
 
     /// Owner of `into` only, which must be empty. Moves the older half (at least one) of this queue there, and gives one of them
     /// back to run at once. Null if there is nothing to take, or another thief is at it.
-    [[nodiscard]] detail::work_item* steal_half(run_queue& into) noexcept {
+    [[nodiscard]] detail::work_item* steal_half(basic_run_queue& into) noexcept {
         // A thief may still be reading what it claimed of `into`: those slots must not be written. Rare; then nothing is taken.
         std::uint32_t still_read = into.tail_.load(std::memory_order_relaxed) - steal_of(into.head_.load(std::memory_order_acquire));
         if (still_read > capacity / 2) return nullptr;  // [Q2] at most capacity / 2 items come
@@ -107,9 +109,12 @@ class run_queue {
         return std::uint64_t{steal} << 32 | real;
     }
 
-    alignas(64) std::atomic<std::uint64_t> head_{0};
-    alignas(64) std::atomic<std::uint32_t> tail_{0};
-    alignas(64) std::array<std::atomic<detail::work_item*>, capacity> slots_{};
+    alignas(64) detail::atomic<std::uint64_t> head_{0};
+    alignas(64) detail::atomic<std::uint32_t> tail_{0};
+    alignas(64) std::array<detail::atomic<detail::work_item*>, capacity> slots_{};
 };
+
+/// That of a worker. (The model checker explores smaller ones.)
+using run_queue = basic_run_queue<detail::is_explored ? 16 : 256>;
 
 }  // namespace peal::rt

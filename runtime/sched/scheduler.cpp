@@ -13,6 +13,7 @@
 #include <peal/detail/leaf_operation.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "../base/signals_blocked.hpp"
 #include "../task/unhandled.hpp"
@@ -25,7 +26,7 @@ constexpr auto abandon_patience = std::chrono::seconds(1);  // for workers, afte
 
 /// The schedulers that have not shut down, for those who come late and know only an address.
 struct live_schedulers {
-    std::mutex mutex;
+    detail::thread_mutex mutex;
     std::vector<scheduler*> all;
 };
 
@@ -155,6 +156,27 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
 }
 
 bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) noexcept {
+    if (!accept_only(task, list)) return false;
+    if (worker* here = this_worker()) {
+        here->push_spawned(task);
+    } else {
+        inject(task);
+    }
+    return true;
+}
+
+void scheduler::enqueue_all(detail::work_list& items) noexcept {
+    if (items.empty()) return;
+    if (worker* here = this_worker()) {
+        here->push_all(items);
+        return;
+    }
+    visitor inside(*this);
+    injected_.push_all(items);
+    wake_one();
+}
+
+bool scheduler::accept_only(detail::spawned_context& task, detail::task_list* list) noexcept {
     worker* here = this_worker();
     if (here != nullptr) {
         here->count_accepted();
@@ -168,11 +190,6 @@ bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) n
     task.accepted_by_ = this;
     detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
     (list != nullptr ? *list : own).insert(task);
-    if (here != nullptr) {
-        here->push_spawned(task);
-    } else {
-        inject(task);
-    }
     return true;
 }
 
@@ -233,7 +250,7 @@ bool scheduler::wait_until_ended(std::chrono::steady_clock::time_point deadline)
     auto pause = std::chrono::microseconds(20);
     while (counts().live() != 0) {
         if (std::chrono::steady_clock::now() >= deadline) return false;
-        std::this_thread::sleep_for(pause);
+        detail::pause_thread(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(2000));
     }
     return true;
@@ -300,8 +317,7 @@ void scheduler::end_threads(phase how) noexcept {
         std::lock_guard guard(live.mutex);
         std::erase(live.all, this);
     }
-    while (visitors_.load(std::memory_order_acquire) != 0) {  // [S3]
-    }
+    while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     for (auto& worker : workers_) worker->drop_driver();
 }
@@ -320,7 +336,7 @@ void report_unhandled(std::exception_ptr failure, const context& task, scheduler
         return;
     }
     // At most ten lines a second; then a count of what was left out.
-    static std::mutex mutex;
+    static detail::thread_mutex mutex;
     static std::chrono::steady_clock::time_point second{};
     static unsigned lines = 0;
     static unsigned long left_out = 0;
@@ -358,6 +374,10 @@ void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept
 }
 
 bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept(task, list); }
+
+bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept_only(task, list); }
+
+void enqueue_all(rt::scheduler& target, work_list& items) noexcept { target.enqueue_all(items); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();

@@ -11,17 +11,18 @@
 //                                        shutdown() either counts it or it is refused. A worker counts without that order: what
 //                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
+
+#include "../base/thread.hpp"
 #include "idle.hpp"
 #include "injection_queue.hpp"
 #include "worker.hpp"
@@ -82,6 +83,8 @@ class scheduler {
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
     bool accept(detail::spawned_context& task, detail::task_list* list) noexcept;
+    bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept;
+    void enqueue_all(detail::work_list& items) noexcept;
     injection_queue& injected() noexcept { return injected_; }
     rt::idle& idle() noexcept { return idle_; }
     /// Work was published that any worker may take.
@@ -141,27 +144,27 @@ class scheduler {
 
     const scheduler_settings settings_;
     std::vector<std::unique_ptr<worker>> workers_;
-    std::vector<std::thread> threads_;
+    std::vector<detail::thread> threads_;
     drive_function drive_;
     void* owner_ = nullptr;
     injection_queue injected_;
     rt::idle idle_;
     detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
 
-    std::atomic<phase> phase_{phase::running};
-    std::atomic<gate> gate_{gate::open};
-    std::atomic<unsigned> visitors_{0};
-    std::atomic<unsigned> nested_waits_{0};
-    std::atomic<std::uint64_t> outside_accepted_{0};
-    std::atomic<std::uint64_t> outside_ended_[4] = {};
+    detail::atomic<phase> phase_{phase::running};
+    detail::atomic<gate> gate_{gate::open};
+    detail::atomic<unsigned> visitors_{0};
+    detail::atomic<unsigned> nested_waits_{0};
+    detail::atomic<std::uint64_t> outside_accepted_{0};
+    detail::atomic<std::uint64_t> outside_ended_[4] = {};
 
-    std::mutex start_mutex_;           // guards the three below, while starting and while ending
+    detail::thread_mutex start_mutex_;           // guards the three below, while starting and while ending
     std::size_t ended_threads_ = 0;
-    std::condition_variable started_;
+    detail::thread_condition started_;
     unsigned start_answers_ = 0;
     std::exception_ptr start_failure_;
 
-    std::mutex shutdown_mutex_;        // one shutdown() at a time
+    detail::thread_mutex shutdown_mutex_;        // one shutdown() at a time
     bool shut_down_ = false;
     end_report report_;
 };

@@ -2,10 +2,10 @@
 
 #include <peal/task/scope.hpp>
 
-#include <condition_variable>
 #include <mutex>
 
 #include <peal/detail/this_thread.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "../task/unhandled.hpp"
 #include "scheduler.hpp"
@@ -56,8 +56,8 @@ void scope::wait_for_children() noexcept {
             me.done = true;
             me.changed.notify_one();  // under the lock: the destructor goes on only after we have let go of it
         }
-        std::mutex mutex;
-        std::condition_variable changed;
+        detail::thread_mutex mutex;
+        detail::thread_condition changed;
         bool done = false;
     } all;
     if (!children_.wait_for_empty(all)) return;

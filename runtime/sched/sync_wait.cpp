@@ -2,11 +2,11 @@
 
 #include <peal/task/sync_wait.hpp>
 
-#include <condition_variable>
 #include <mutex>
 #include <utility>
 
 #include <peal/detail/this_thread.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "scheduler.hpp"
 
@@ -35,8 +35,8 @@ class blocked_thread final : public waiter {
         me.changed_.notify_one();  // under the lock: block() returns, and the object goes, only after we have let go of it
     }
 
-    std::mutex mutex_;  // guards done_
-    std::condition_variable changed_;
+    detail::thread_mutex mutex_;  // guards done_
+    detail::thread_condition changed_;
     bool done_ = false;
 };
 

@@ -16,6 +16,11 @@ namespace {
 constexpr unsigned lifo_streak_limit = 3;                             // guess after Tokio, not measured
 constexpr auto poll_every = std::chrono::microseconds(100);           // of running
 constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
+constexpr unsigned normal_every = 8;                                  // the ageing bounds of peal::priority (task/context.hpp)
+constexpr unsigned low_every = 64;
+constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
+constexpr int spin_score_limit = 8;
+constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
 }  // namespace
@@ -29,19 +34,41 @@ wheel* this_wheel() noexcept {
 
 void worker::enter_thread() noexcept {
     detail::this_thread.worker = this;
+    detail::this_thread.forks = &forks_;
+    if (scheduler_.size() > 1) forks_.watch(scheduler_.idle().counts());
     random_ = 0x9e3779b9u * (index_ + 1);
 }
 
 void worker::leave_thread() noexcept {
     detail::this_thread.worker = nullptr;
+    detail::this_thread.forks = nullptr;
     detail::this_thread.current = nullptr;
+}
+
+/// Asks the others one after the other, beginning anywhere, for what `take` gives.
+template <class Take>
+auto worker::from_others(Take take) noexcept {
+    unsigned count = scheduler_.size();
+    random_ = random_ * 1664525u + 1013904223u;
+    unsigned begin = (random_ >> 16) % count;
+    for (unsigned i = 0; i < count; ++i) {
+        worker& victim = scheduler_.at((begin + i) % count);
+        if (&victim == this) continue;
+        if (auto* taken = take(victim)) return taken;
+    }
+    return decltype(take(*this)){nullptr};
 }
 
 void worker::run() noexcept {
     last_poll_ = driver_->now();
     while (!scheduler_.must_end_now()) {
+        if (until_poll_ == 0) {
+            poll();
+            if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
+        }
         if (detail::work_item* item = next()) {
             end_search();
+            announce();
             execute(*item);
             continue;
         }
@@ -51,16 +78,23 @@ void worker::run() noexcept {
         take_inbox();
         if (detail::work_item* item = next()) {
             end_search();
+            announce();
             execute(*item);
             continue;
         }
+        if (run_forked(forks_.pop())) continue;
         if (detail::work_item* item = find_elsewhere()) {
             poll();  // hand over what this round submitted before the next round
+            announce();
             execute(*item);
+            continue;
+        }
+        if (searching_ && run_forked(from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::any); }))) {
             continue;
         }
         if (may_end()) break;
-        park();
+        idle_since_ = driver_->now();
+        if (!spin()) park();
     }
     end_search();
 }
@@ -77,6 +111,43 @@ void worker::execute(detail::work_item& item) noexcept {
 detail::work_item* worker::next() noexcept {
     if (until_poll_ == 0) poll();
     --until_poll_;
+    if (scheduler_.injected().has_urgent()) [[unlikely]] take_injected(1);
+    if (sole_ != nullptr) {
+        detail::work_item& item = *std::exchange(sole_, nullptr);
+        if (is_alone()) [[likely]] return &item;
+        push(item);
+        unannounced_ = true;
+    }
+    return uneven_ ? next_by_priority() : next_in_turn();
+}
+
+/// Nothing lies in any queue of this worker, as far as it sees.
+bool worker::is_alone() const noexcept {
+    return queues_[index_of(priority::normal)].size() == 0 && lifo_.load(std::memory_order_relaxed) == nullptr && pinned_.empty() &&
+           !uneven_;
+}
+
+/// What has high priority first, then what has none, then what has low priority; but each of these at least once in a while.
+detail::work_item* worker::next_by_priority() noexcept {
+    bool low_is_due = ++since_low_ >= low_every;
+    bool normal_is_due = ++since_normal_ >= normal_every;
+    if (low_is_due) {
+        since_low_ = 0;
+        if (detail::work_item* item = queue(priority::low).try_pop()) return item;
+    }
+    if (!normal_is_due) {
+        if (detail::work_item* item = queue(priority::high).try_pop()) return item;
+    }
+    since_normal_ = 0;
+    if (detail::work_item* item = next_in_turn()) return item;
+    if (detail::work_item* item = queue(priority::high).try_pop()) return item;
+    since_low_ = 0;
+    if (detail::work_item* item = queue(priority::low).try_pop()) return item;
+    uneven_ = false;
+    return nullptr;
+}
+
+detail::work_item* worker::next_in_turn() noexcept {
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
@@ -85,7 +156,7 @@ detail::work_item* worker::next() noexcept {
     }
     lifo_streak_ = 0;
     if (!pinned_.empty() && (pinned_turn_ = !pinned_turn_)) return &pinned_.pop_front();
-    if (detail::work_item* item = queue_.try_pop()) return item;
+    if (detail::work_item* item = queue(priority::normal).try_pop()) return item;
     if (!pinned_.empty()) return &pinned_.pop_front();
     return take_lifo();
 }
@@ -120,9 +191,8 @@ void worker::adjust_interval(time_point now) noexcept {
 }
 
 void worker::take_ready() noexcept {
-    std::size_t count = ready_.size();
+    if (!ready_.empty()) unannounced_ = true;
     while (!ready_.empty()) push(ready_.pop_front());
-    if (count > 1) scheduler_.wake_one();
 }
 
 void worker::take_inbox() noexcept {
@@ -137,9 +207,8 @@ bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
     scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
     if (taken.empty()) return false;
-    bool several = taken.size() > 1;
     while (!taken.empty()) push(taken.pop_front());
-    if (several) scheduler_.wake_one();  // a worker that looked while they were in no queue may have gone to sleep
+    unannounced_ = true;  // a worker that looked while they were in no queue may have gone to sleep
     return true;
 }
 
@@ -162,28 +231,118 @@ void worker::end_search() noexcept {
     if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
 }
 
+/// Before an item runs, which may take long: what was put into the queue for this worker itself, and is still there now that it has taken
+/// what it runs next, is for others. Told here and not when it was put there, because then one does not know yet what is left.
+void worker::announce() noexcept {
+    if (!unannounced_) return;
+    unannounced_ = false;
+    if (has_queued()) scheduler_.wake_one();
+}
+
 detail::work_item* worker::steal() noexcept {
-    unsigned count = scheduler_.size();
-    random_ = random_ * 1664525u + 1013904223u;
-    unsigned begin = (random_ >> 16) % count;
-    for (bool last_resort : {false, true}) {
-        for (unsigned i = 0; i < count; ++i) {
-            worker& victim = scheduler_.at((begin + i) % count);
-            if (&victim == this) continue;
-            detail::work_item* item = last_resort ? victim.take_lifo() : victim.queue_.steal_half(queue_);
-            if (item != nullptr) return item;
+    for (priority urgency : {priority::high, priority::normal, priority::low}) {
+        auto half_of = [this, urgency](worker& victim) { return victim.queue(urgency).steal_half(queue(urgency)); };
+        if (detail::work_item* item = from_others(half_of)) {
+            if (urgency != priority::normal) uneven_ = true;
+            return item;
         }
     }
-    return nullptr;
+    return from_others([](worker& victim) { return victim.take_lifo(); });
+}
+
+/// False: there was none.
+bool worker::run_forked(detail::fork_record* taken) noexcept {
+    if (taken == nullptr) return false;
+    if (sole_ != nullptr) {  // no longer next
+        push(*std::exchange(sole_, nullptr));
+        unannounced_ = true;
+    }
+    end_search();
+    announce();
+    if (detail::work_item* item = taken->begin()) execute(*item);
+    return true;
+}
+
+detail::fork_record* worker::find_call() noexcept {
+    return from_others([](worker& victim) {
+        return victim.forks_.has_public() ? victim.forks_.steal(detail::fork_queue::wanted::call) : nullptr;  // [K1]
+    });
+}
+
+bool worker::help() noexcept {
+    // What is left here is of tasks that ran in the destructor of a scope meanwhile, and lies above what the caller waits for.
+    detail::fork_record* taken = forks_.pop();
+    if (taken == nullptr) taken = find_call();
+    if (taken == nullptr) return false;
+    if (detail::work_item* item = taken->begin()) push_spawned(*item);
+    return true;
+}
+
+// As park(), but it comes back to a computation: it takes functions, and passes on other errands.
+void worker::nap(const detail::forked_call& call) noexcept {
+    offer();
+    driver_->prepare_to_park();
+    scheduler_.idle().enter_parked(index_, false);
+    detail::fork_record* found = find_call();
+    if (found != nullptr || call.has_ended() || !inbox_.empty() || driver_->has_messages()) {
+        driver_->stay_awake();
+    } else {
+        driver_->wait(ready_, timers_.next_advance());
+    }
+    searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
+    last_poll_ = driver_->now();
+    timers_.advance(last_poll_);
+    driver_->poll(ready_);
+    take_ready();
+    take_inbox();
+    if (found == nullptr && searching_) found = find_call();
+    end_search();
+    offer();
+    if (found != nullptr) static_cast<void>(found->begin());
+}
+
+bool worker::look_around() noexcept {
+    time_point now = driver_->now();
+    auto elapsed = now - last_look_;
+    if (elapsed > poll_every) {
+        look_interval_ = std::max(1u, static_cast<unsigned>(look_interval_ * poll_every / elapsed));
+    } else if (elapsed < poll_every / 4) {
+        look_interval_ = std::min(look_interval_limit, look_interval_ * 2);
+    }
+    last_look_ = now;
+    detail::this_thread.forks_until_look = look_interval_;
+    if (now - last_poll_ >= poll_every) poll();
+    return has_work();
+}
+
+/// Something waits for this worker, as far as it sees.
+bool worker::has_work() const noexcept {
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
+}
+
+bool worker::has_queued() const noexcept {
+    if (sole_ != nullptr) return true;
+    if (queues_[index_of(priority::normal)].size() != 0) return true;
+    return uneven_ && (queues_[index_of(priority::high)].size() != 0 || queues_[index_of(priority::low)].size() != 0);
+}
+
+void worker::offer() noexcept {
+    if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
+    // A worker that is about to sleep does not look into the LIFO slots of others.
+    if (detail::work_item* item = take_lifo()) push(*item);
+    if (has_queued()) scheduler_.wake_one();
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------
 
 void worker::push(detail::work_item& item) noexcept {
-    if (queue_.try_push(item)) return;
+    priority urgency = priority_of(item);
+    if (urgency != priority::normal) uneven_ = true;
+    run_queue& to = queue(urgency);
+    if (to.try_push(item)) return;
     detail::work_list overflow;
     for (std::uint32_t i = 0; i < run_queue::capacity / 2; ++i) {
-        detail::work_item* oldest = queue_.try_pop();
+        detail::work_item* oldest = to.try_pop();
         if (oldest == nullptr) break;
         overflow.push_back(*oldest);
     }
@@ -192,8 +351,13 @@ void worker::push(detail::work_item& item) noexcept {
 }
 
 void worker::push_rescheduled(detail::work_item& item) noexcept {
+    if (sole_ == nullptr && priority_of(item) == priority::normal && detail::this_thread.chains == 1) {
+        sole_ = &item;  // the caller comes back to the loop at once: it is not resumed in the middle of another item
+        return;
+    }
+    if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
     push(item);
-    if (queue_.size() > 1) scheduler_.wake_one();
+    unannounced_ = true;
 }
 
 void worker::push_spawned(detail::work_item& item) noexcept {
@@ -201,7 +365,13 @@ void worker::push_spawned(detail::work_item& item) noexcept {
     scheduler_.wake_one();
 }
 
+void worker::push_all(detail::work_list& items) noexcept {
+    while (!items.empty()) push(items.pop_front());
+    scheduler_.wake_one();
+}
+
 void worker::push_woken(detail::work_item& item) noexcept {
+    if (priority_of(item) != priority::normal) return push_spawned(item);  // it has its place, before or after all that wait in turn
     detail::work_item* displaced = lifo_.exchange(&item, std::memory_order_acq_rel);  // [F1]
     if (displaced == nullptr) return;
     push(*displaced);
@@ -228,6 +398,29 @@ bool worker::may_end() const noexcept {
     return scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
 }
 
+// To wake a sleeping core takes 25 to 60 us on virtual machines, to be found looking 0.1 us. So a worker looks on for a while before it
+// sleeps, if that has paid lately: work that comes soon after the worker had none (with the time that a wake-up takes) speaks for it, a
+// look in vain speaks against it, a long sleep ends it. At most half of the workers do it: it is a form of searching. What was submitted
+// is handed over first. True: there is something.
+bool worker::spin() noexcept {
+    if (spin_score_ <= 0) return false;
+    if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
+    poll();
+    if (has_work()) return true;
+    time_point now = idle_since_;
+    for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
+        for (int i = 0; i < 8; ++i) {
+            if (driver_->has_news() || work_in_sight() || scheduler_.may_end()) {
+                spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
+                return true;
+            }
+            detail::spin_hint();
+        }
+    }
+    spin_score_ -= 2;
+    return false;
+}
+
 void worker::park() noexcept {
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
@@ -242,6 +435,11 @@ void worker::park() noexcept {
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
+    if (last_poll_ - idle_since_ > short_idle) {
+        spin_score_ = 0;
+    } else if (driver_->spin_limit() != std::chrono::nanoseconds(0)) {
+        ++spin_score_;
+    }
     until_poll_ = interval_;
     timers_.advance(last_poll_);
     take_ready();
@@ -296,8 +494,14 @@ void worker::collect(detail::work_list& ready) noexcept {
 }
 
 void worker::take_queued(detail::work_list& ready) noexcept {
-    while (detail::work_item* item = queue_.try_pop()) ready.push_back(*item);
+    if (sole_ != nullptr) ready.push_back(*std::exchange(sole_, nullptr));
+    for (run_queue& queue : queues_) {
+        while (detail::work_item* item = queue.try_pop()) ready.push_back(*item);
+    }
     if (detail::work_item* item = take_lifo()) ready.push_back(*item);
+    while (detail::fork_record* forked = forks_.pop_task()) {
+        if (detail::work_item* item = forked->begin()) ready.push_back(*item);
+    }
 }
 
 void worker::run_only(detail::task_list& list) noexcept {
@@ -320,7 +524,7 @@ void worker::run_only(detail::task_list& list) noexcept {
             me.told.store(true, std::memory_order_release);  // [N1] last touch of this object
         }
         rt::driver& driver;
-        std::atomic<bool> told{false};
+        detail::atomic<bool> told{false};
     } ended(*driver_);
     if (!list.wait_for_empty(ended)) return;
 
@@ -389,8 +593,8 @@ void worker::run_only(detail::task_list& list) noexcept {
     nested_waits_ = here.outer;
     while (!held_.empty()) push(held_.pop_front());  // of outer waits
     if (!list.forget(ended)) {
-        while (!ended.told.load(std::memory_order_acquire)) {  // [N1] the last child is between telling and letting go
-        }
+        // [N1] the last child is between telling and letting go
+        while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();
     }
 }
 

@@ -4,21 +4,25 @@
 // worker: one thread of a pool, its queues, its timers and its driver. The rules: README.md in this folder.
 //
 // Fields are the owner's, except where the table says otherwise.
-//   queue_     owner pushes and pops, other workers steal
+//   queues_    owner pushes and pops, other workers steal; one per priority
+//   forks_     owner pushes and pops, other workers steal what is public   see detail/fork_queue.hpp
 //   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
 //   counters   owner writes, any thread reads                              relaxed: statistics; shutdown: see scheduler::live()
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/fork.hpp>
+#include <peal/detail/fork_queue.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/task/context.hpp>
 
 #include "../base/mpsc_stack.hpp"
 #include "../task/driver.hpp"
 #include "../time/wheel.hpp"
+#include "priorities.hpp"
 #include "run_queue.hpp"
 
 namespace peal::rt {
@@ -57,11 +61,21 @@ class worker {
     void push_rescheduled(detail::work_item& item) noexcept;
     void push_spawned(detail::work_item& item) noexcept;
     void push_woken(detail::work_item& item) noexcept;
+    void push_all(detail::work_list& items) noexcept;
 
     /// Runs tasks of `list`, and tasks spawned below these, until none of `list` is left. For others: README.md, last section.
     void run_only(detail::task_list& list) noexcept;
     /// True for tasks of `list`, and for tasks spawned below these.
     static bool belongs_to(const detail::work_item& item, const detail::task_list& list) noexcept;
+
+    /// In the middle of a long computation: serves ring and timers if it is time to. True if others wait for this thread.
+    bool look_around() noexcept;
+    /// Runs a function that another worker has forked. False if there is none.
+    bool help() noexcept;
+    /// Lets others have what waits for this thread, which does not come to it soon.
+    void offer() noexcept;
+    /// Sleeps in the middle of a computation until `call` has ended, or something else may have happened; helps if it was woken to do so.
+    void nap(const detail::forked_call& call) noexcept;
 
     /// Runs one item and whatever it hands this thread to.
     void execute(detail::work_item& item) noexcept;
@@ -74,18 +88,29 @@ class worker {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
-    bool has_stealable() const noexcept { return queue_.size() != 0; }
+    bool has_stealable() const noexcept {
+        for (const run_queue& queue : queues_) {
+            if (queue.size() != 0) return true;
+        }
+        return forks_.has_public();
+    }
     std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
         return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
     }
 
   private:
-    static void increment(std::atomic<std::uint64_t>& counter) noexcept {
+    static void increment(detail::atomic<std::uint64_t>& counter) noexcept {
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // one writer
     }
 
     detail::work_item* next() noexcept;
+    detail::work_item* next_in_turn() noexcept;
+    bool is_alone() const noexcept;
+    detail::work_item* next_by_priority() noexcept;
+    run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
+    bool has_queued() const noexcept;
+    bool has_work() const noexcept;
     /// Any worker.
     detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
@@ -96,10 +121,16 @@ class worker {
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
     detail::work_item* steal() noexcept;
+    detail::fork_record* find_call() noexcept;
+    template <class Take>
+    auto from_others(Take take) noexcept;
+    bool run_forked(detail::fork_record* taken) noexcept;
     void end_search() noexcept;
+    void announce() noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
+    bool spin() noexcept;
     void park() noexcept;
     template <class Predicate>
     detail::work_item* take_pinned(Predicate is_wanted) noexcept;
@@ -111,8 +142,10 @@ class worker {
     wheel timers_;
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
-    run_queue queue_;
-    std::atomic<detail::work_item*> lifo_{nullptr};
+    run_queue queues_[priorities];
+    detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
+    detail::fork_queue forks_;
+    detail::atomic<detail::work_item*> lifo_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
@@ -124,16 +157,24 @@ class worker {
     };
     const nested_wait* nested_waits_ = nullptr;  // run_only() calls on this thread's stack, the innermost first
     bool pinned_turn_ = false;
+    bool uneven_ = false;                   // something of another priority than normal may be queued
+    unsigned since_normal_ = 0;             // items run since the last normal one, and since the last low one, while these wait
+    unsigned since_low_ = 0;
     unsigned lifo_streak_ = 0;
+    bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 
+    time_point last_look_{};
+    unsigned look_interval_ = 16;           // forks between two looks at the clock
+    time_point idle_since_{};
+    int spin_score_ = 0;                    // above zero: work has come soon after this worker had none, lately
     unsigned interval_ = 16;                // items between two polls
     unsigned until_poll_ = 16;
     time_point last_poll_{};
 
-    std::atomic<std::uint64_t> accepted_{0};
-    std::atomic<std::uint64_t> ended_[4] = {};
+    detail::atomic<std::uint64_t> accepted_{0};
+    detail::atomic<std::uint64_t> ended_[4] = {};
 };
 
 }  // namespace peal::rt

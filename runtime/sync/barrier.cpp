@@ -18,7 +18,7 @@ bool barrier::wait_or_pass(detail::wait_operation& waiter) noexcept {
         missing_ = parties_;
         waiting_.move_to(passing);
     }
-    passing.wake_all();
+    passing.wake_all();  // without a pool they run here, and may stop the last one
     return false;
 }
 

@@ -16,7 +16,9 @@ class condition_variable::wait_operation final : detail::wait_operation {
     bool await_ready() const noexcept { return false; }
     template <detail::peal_promise Promise>
     bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-        peal::mutex::guard held = std::move(guard_);  // once it waits, the coroutine may go on and look at its guard
+        // Once it waits, the coroutine may go on and look at its guard: by itself, or inside the unlock, if there is no pool and whoever gets
+        // the mutex notifies it.
+        peal::mutex::guard held = std::move(guard_);
         bool waits = wait(awaiting, awaiting.promise().owner(), [this] {
             std::lock_guard lock(awaited_.lock_);
             return enlist(awaited_.waiting_);

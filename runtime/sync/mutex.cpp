@@ -31,7 +31,7 @@ void mutex::hand_over() noexcept {
         if (next == nullptr) {
             state_.store(state::free, std::memory_order_release);  // [M1] who waited was canceled
         } else if (waiting_.empty()) {
-            state_.store(state::held, std::memory_order_release);  // [M1]
+            state_.store(state::held, std::memory_order_relaxed);  // still held: nobody gets anything by it
         }
     }
     if (next != nullptr) next->wake();

@@ -38,7 +38,7 @@ void semaphore::release_and_grant(std::size_t count) noexcept {
     detail::wake_chain granted;
     {
         std::lock_guard guard(lock_);
-        state_.fetch_add(count, std::memory_order_acq_rel);  // [S1]
+        state_.fetch_add(count, std::memory_order_release);  // [S1] also for who comes without the lock, if nobody waits any more
         grant(granted);
     }
     granted.wake_all();
@@ -48,11 +48,11 @@ void semaphore::release_and_grant(std::size_t count) noexcept {
 void semaphore::grant(detail::wake_chain& granted) noexcept {
     while (auto* front = static_cast<acquire_operation*>(waiting_.front())) {
         if (available() < front->count_) return;
-        state_.fetch_sub(front->count_, std::memory_order_acq_rel);  // [S1]
+        state_.fetch_sub(front->count_, std::memory_order_acquire);  // [S1] those released before anybody waited
         static_cast<void>(waiting_.remove(*front));
         granted.push_back(*front);
     }
-    state_.fetch_and(~waiting_bit, std::memory_order_release);  // [S1]
+    state_.fetch_and(~waiting_bit, std::memory_order_relaxed);  // gives nothing away
 }
 
 semaphore::permit semaphore::blocking_acquire(std::size_t count) {

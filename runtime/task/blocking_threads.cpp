@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 
 #include "../base/signals_blocked.hpp"
+#include "../base/thread.hpp"
 
 namespace peal::rt {
 
@@ -56,23 +58,18 @@ bool blocking_threads::is_busy() const noexcept {
 
 bool blocking_threads::start_thread() noexcept {
     signals_blocked for_thread;
-    pthread_t thread;
-    auto entry = [](void* self) -> void* {
-        static_cast<blocking_threads*>(self)->thread_main();
-        return nullptr;
-    };
     ++threads_;
-    bool started = pthread_create(&thread, nullptr, entry, this) == 0;
-    if (!started) {
+    try {
+        detail::begin_detached_thread([this] { thread_main(); });
+    } catch (...) {  // std::system_error, or no memory
         --threads_;
         return false;
     }
-    pthread_setname_np(thread, name_.substr(0, 15).c_str());
-    pthread_detach(thread);
     return true;
 }
 
 void blocking_threads::thread_main() noexcept {
+    pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
     std::unique_lock lock(mutex_);
     for (;;) {
         if (first_ != nullptr) {

@@ -7,10 +7,10 @@
 //
 // Threads: every member from any thread. Bound: `limit` threads; the queue holds jobs of tasks, as many as these.
 
-#include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <string>
+
+#include <peal/detail/thread_mutex.hpp>
 
 namespace peal::rt {
 
@@ -54,9 +54,9 @@ class blocking_threads {
 
     const std::string name_;
     const unsigned limit_;
-    mutable std::mutex mutex_;  // guards everything below
-    std::condition_variable work_or_end_;
-    std::condition_variable thread_ended_;
+    mutable detail::thread_mutex mutex_;  // guards everything below
+    detail::thread_condition work_or_end_;
+    detail::thread_condition thread_ended_;
     blocking_job* first_ = nullptr;
     blocking_job* last_ = nullptr;
     unsigned threads_ = 0;

@@ -7,6 +7,7 @@
 #include <peal/error.hpp>
 
 #include <algorithm>
+#include <mutex>
 
 #include "unhandled.hpp"
 
@@ -39,7 +40,13 @@ bool is_canceled(const std::exception_ptr& failure) noexcept {
 
 void context::request_stop() noexcept {
     std::uintptr_t leaf = slot_.exchange(stop_bit, std::memory_order_acq_rel);  // [C1]
-    if (leaf == 0 || leaf == stop_bit) return;
+    if (leaf == stop_bit) return;
+    {
+        std::lock_guard guard(apart_lock_);
+        for (detail::fork_branch* child = apart_; child != nullptr; child = child->next_apart_) child->request_stop();
+    }
+    if (leaf == 0) return;
+    // From here on this may be gone.
     auto& suspended = *reinterpret_cast<detail::cancelable*>(leaf);
     suspended.cancel(suspended);
 }
@@ -54,6 +61,31 @@ bool context::stop_leaf() noexcept {
     return true;
 }
 
+void context::add_apart(detail::fork_branch& child) noexcept {
+    bool stopped;
+    {
+        std::lock_guard guard(apart_lock_);
+        child.next_apart_ = apart_;
+        if (apart_ != nullptr) apart_->previous_apart_ = &child;
+        apart_ = &child;
+        stopped = stop_requested();
+    }
+    if (stopped) child.request_stop();
+}
+
+void context::remove_apart(detail::fork_branch& child) noexcept {
+    std::lock_guard guard(apart_lock_);
+    (child.previous_apart_ == nullptr ? apart_ : child.previous_apart_->next_apart_) = child.next_apart_;
+    if (child.next_apart_ != nullptr) child.next_apart_->previous_apart_ = child.previous_apart_;
+}
+
+void context::stop_apart(const detail::fork_group& group) noexcept {
+    std::lock_guard guard(apart_lock_);
+    for (detail::fork_branch* child = apart_; child != nullptr; child = child->next_apart_) {
+        if (&child->group_ == &group) child->request_stop();
+    }
+}
+
 context::time_point context::deadline() const noexcept {
     if (!scope_counts_) return deadline_;
     const detail::task_list* siblings = task_->list();
@@ -62,6 +94,10 @@ context::time_point context::deadline() const noexcept {
 }
 
 namespace detail {
+
+peal::priority spawned_context::spawner_priority() noexcept {
+    return this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal;
+}
 
 std::coroutine_handle<> spawned_context::ended() noexcept {
     std::exception_ptr failed = failure();

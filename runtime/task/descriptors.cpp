@@ -14,9 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdint>
 #include <new>
+
+#include <peal/detail/atomic.hpp>
 
 #include "driver.hpp"
 #include "this_driver.hpp"
@@ -29,7 +30,7 @@ constexpr std::uint32_t closing_file = 1u << 30;
 constexpr std::uint32_t count_mask = closing_file - 1;
 
 struct alignas(64) use {  // a line each: numbers of different workers lie side by side
-    std::atomic<std::uint32_t> word{0};
+    detail::atomic<std::uint32_t> word{0};
 };
 constexpr unsigned block_size = 256;
 constexpr unsigned block_count = 4096;
@@ -38,12 +39,12 @@ struct block {
 };
 
 // Written once each. [U2] release / acquire: the block is cleared before it is seen.
-constinit std::atomic<block*> blocks[block_count] = {};
+constinit detail::atomic<block*> blocks[block_count] = {};
 
-std::atomic<std::uint32_t>* word_of(int fd) noexcept {
+detail::atomic<std::uint32_t>* word_of(int fd) noexcept {
     auto number = static_cast<unsigned>(fd);
     if (number >= block_size * block_count) return nullptr;  // negative, too, and the simulation's
-    std::atomic<block*>& place = blocks[number / block_size];
+    detail::atomic<block*>& place = blocks[number / block_size];
     block* found = place.load(std::memory_order_acquire);  // [U2]
     if (found == nullptr) {
         auto* made = new (std::nothrow) block;
@@ -59,7 +60,7 @@ std::atomic<std::uint32_t>* word_of(int fd) noexcept {
 
 /// True: no operation is underway, the caller closes. False: the end of the last one will.
 bool may_close_now(int fd, std::uint32_t closing) noexcept {
-    std::atomic<std::uint32_t>* word = word_of(fd);
+    detail::atomic<std::uint32_t>* word = word_of(fd);
     if (word == nullptr) return true;
     std::uint32_t seen = word->load(std::memory_order_acquire);  // [U1]
     do {

@@ -23,9 +23,9 @@
 //   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
 //                                            then looks at state_. One of the two sees the other.
 
-#include <atomic>
 #include <chrono>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/operation.hpp>
 
 #include "../base/mpsc_stack.hpp"
@@ -52,6 +52,11 @@ class driver {
 
     /// Hands over what was submitted and appends what is ready; does not wait.
     virtual void poll(detail::work_list& ready) noexcept = 0;
+
+    /// For an owner that looks again and again before it sleeps: something may be ready. No system call.
+    virtual bool has_news() const noexcept { return has_messages(); }
+    /// So long at most it does that: what it costs to sleep and be woken. Zero where it makes no sense.
+    virtual std::chrono::nanoseconds spin_limit() const noexcept { return {}; }
 
     /// Announces that the owner is about to sleep. The owner then looks for work once more, and calls wait() or stay_awake().
     void prepare_to_park() noexcept { state_.exchange(state::parked, std::memory_order_seq_cst); }  // [P1]
@@ -102,8 +107,7 @@ class driver {
 
     /// Before it is destroyed: until no other thread is inside one of the two above (what they pushed may be over already).
     void wait_for_callers() const noexcept {
-        while (callers_.load(std::memory_order_acquire) != 0) {  // [P2]
-        }
+        while (callers_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [P2]
     }
 
     blocking_pool& elsewhere() noexcept { return elsewhere_; }
@@ -155,9 +159,9 @@ class driver {
 
     void finish(detail::operation& operation, detail::work_list& ready) noexcept;
 
-    std::atomic<unsigned> callers_{0};
+    detail::atomic<unsigned> callers_{0};
 
-    std::atomic<state> state_{state::running};
+    detail::atomic<state> state_{state::running};
     mpsc_stack<detail::operation, &detail::operation::next_cancel> cancels_;
     mpsc_stack<detail::work_item, &detail::work_item::next> elsewhere_done_;
     blocking_pool& elsewhere_;

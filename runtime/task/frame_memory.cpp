@@ -8,17 +8,19 @@
 // thread that needs one: blocks in use stay valid and find their way home all the same.
 //
 // Bound: chunks are kept for reuse, so memory stays at the high-water mark of frames alive at the same time.
-// Larger blocks than `largest_block` come from operator new.
+// Larger blocks than frame_lists::largest come from operator new.
 //
 // remote_      written by any thread (push), owner (take)   see mpsc_stack.hpp [M1]
 // counters     written by the owner                         relaxed: statistics, read exactly only when nothing allocates
 
 #include <peal/detail/frame_memory.hpp>
 
-#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+
+#include <peal/detail/atomic.hpp>
+#include <peal/detail/thread_mutex.hpp>
 
 #include "../base/mpsc_stack.hpp"
 #include "../base/sanitizer.hpp"
@@ -26,31 +28,10 @@
 namespace peal::detail {
 namespace {
 
-constexpr std::size_t chunk_bytes = 64 * 1024;
-constexpr std::size_t small_step = 32;       // classes 32, 64 .. 512
-constexpr std::size_t small_largest = 512;
-constexpr std::size_t large_step = 128;      // classes 640, 768 .. 2048
-constexpr std::size_t largest_block = 2048;
-constexpr std::size_t small_classes = small_largest / small_step;
-constexpr std::size_t class_count = small_classes + (largest_block - small_largest) / large_step;
-
-std::size_t class_of(std::size_t bytes) noexcept {
-    return bytes <= small_largest ? (bytes + small_step - 1) / small_step - 1
-                                  : small_classes + (bytes - small_largest + large_step - 1) / large_step - 1;
-}
-std::size_t bytes_of(std::size_t size_class) noexcept {
-    return size_class < small_classes ? (size_class + 1) * small_step
-                                      : small_largest + (size_class - small_classes + 1) * large_step;
-}
-
-struct block {
-    block* next;
-};
-
 struct cache;
 
 struct alignas(64) chunk {
-    cache* owner;
+    frame_lists* owner;  // first: owner_of()
     std::size_t size_class;
     chunk* older;  // of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned
 };
@@ -59,95 +40,84 @@ chunk& chunk_of(void* memory) noexcept {
     return *reinterpret_cast<chunk*>(reinterpret_cast<std::uintptr_t>(memory) & ~(std::uintptr_t{chunk_bytes} - 1));
 }
 
-void add(std::atomic<std::int64_t>& counter, std::int64_t amount) noexcept {
-    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);  // one writer
-}
-
-struct cache {
+struct cache : frame_lists {
     // owner only
-    struct list {
-        block* free = nullptr;
-        std::byte* fresh = nullptr;  // never used part of the newest chunk
-        std::byte* fresh_end = nullptr;
+    struct fresh_part {
+        std::byte* begin = nullptr;  // never used part of the newest chunk
+        std::byte* end = nullptr;
     };
-    list lists[class_count];
+    fresh_part fresh[class_count];
     chunk* newest = nullptr;
 
     // shared
-    rt::mpsc_stack<block, &block::next> remote;
-    std::atomic<std::int64_t> live{0};     // allocated here minus freed here: only the sum over all caches means something
-    std::atomic<std::int64_t> chunks{0};
+    rt::mpsc_stack<free_block, &free_block::next> remote;
+    detail::atomic<std::int64_t> chunks{0};
 
     // guarded by registry::mutex
     cache* next_registered = nullptr;
     cache* next_idle = nullptr;
 
     void* allocate(std::size_t size_class) {
-        list& from = lists[size_class];
-        add(live, 1);
-        if (block* reused = from.free) {
-            rt::unpoison(reused, bytes_of(size_class));
-            from.free = reused->next;
-            return reused;
-        }
-        return allocate_slow(size_class);
-    }
-
-    void* allocate_slow(std::size_t size_class) {
-        for (block* returned = remote.take_all(); returned != nullptr;) {
-            block* next = returned->next;
+        count(1);
+        if (void* reused = reuse(size_class)) return reused;
+        for (free_block* returned = remote.take_all(); returned != nullptr;) {
+            free_block* next = returned->next;
             keep(returned, chunk_of(returned).size_class);
             returned = next;
         }
-        list& from = lists[size_class];
+        if (void* reused = reuse(size_class)) return reused;
+        fresh_part& from = fresh[size_class];
         std::size_t bytes = bytes_of(size_class);
-        if (block* reused = from.free) {
-            rt::unpoison(reused, bytes);
-            from.free = reused->next;
-            return reused;
-        }
-        if (from.fresh == nullptr || from.fresh + bytes > from.fresh_end) {
+        if (from.begin == nullptr || from.begin + bytes > from.end) {
             void* memory = std::aligned_alloc(chunk_bytes, chunk_bytes);
             if (memory == nullptr) {
-                add(live, -1);
+                count(-1);
                 throw std::bad_alloc();
             }
-            add(chunks, 1);
+            chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
             newest = ::new (memory) chunk{this, size_class, newest};
-            from.fresh = static_cast<std::byte*>(memory) + sizeof(chunk);
-            from.fresh_end = static_cast<std::byte*>(memory) + chunk_bytes;
+            from.begin = static_cast<std::byte*>(memory) + sizeof(chunk);
+            from.end = static_cast<std::byte*>(memory) + chunk_bytes;
         }
-        void* cut = from.fresh;
-        from.fresh += bytes;
+        void* cut = from.begin;
+        from.begin += bytes;
         return cut;
     }
 
-    void keep(block* freed, std::size_t size_class) noexcept {
-        freed->next = lists[size_class].free;
-        lists[size_class].free = freed;
-        rt::poison(freed, bytes_of(size_class));
-    }
-
-    void free(void* memory, std::size_t size_class) noexcept {
-        add(live, -1);
-        auto* freed = static_cast<block*>(memory);
+    void release(void* memory, std::size_t size_class) noexcept {
+        count(-1);
+        auto* freed = static_cast<free_block*>(memory);
         chunk& home = chunk_of(memory);
         if (home.owner == this) {
             keep(freed, size_class);
         } else {
-            home.owner->remote.push(*freed);
+            static_cast<cache*>(home.owner)->remote.push(*freed);
         }
+    }
+
+  private:
+    void* reuse(std::size_t size_class) noexcept {
+        free_block* reused = free[size_class];
+        if (reused == nullptr) return nullptr;
+        rt::unpoison(reused, bytes_of(size_class));
+        free[size_class] = reused->next;
+        return reused;
+    }
+    void keep(free_block* freed, std::size_t size_class) noexcept {
+        freed->next = free[size_class];
+        free[size_class] = freed;
+        rt::poison(freed, bytes_of(size_class));
     }
 };
 
 /// All caches there are. Never destroyed: frames are freed by destructors of statics, too.
 struct registry {
-    std::mutex mutex;
+    detail::thread_mutex mutex;
     cache* all = nullptr;
     cache* idle = nullptr;   // of threads that have ended
     cache* late = nullptr;   // for threads whose own cache is gone already; used under the mutex
-    std::atomic<std::int64_t> large_live{0};
-    std::atomic<std::int64_t> large_total{0};
+    detail::atomic<std::int64_t> large_live{0};
+    detail::atomic<std::int64_t> large_total{0};
 
     cache* make() {
         auto* made = new cache;
@@ -162,18 +132,18 @@ registry& the_registry() noexcept {
     return *instance;
 }
 
-constinit thread_local cache* this_cache __attribute__((tls_model("initial-exec"))) = nullptr;
 constinit thread_local bool thread_is_ending = false;
 
 struct give_back_at_thread_end {
     ~give_back_at_thread_end() {
         registry& caches = the_registry();
         std::lock_guard guard(caches.mutex);
-        if (this_cache != nullptr) {
-            this_cache->next_idle = caches.idle;
-            caches.idle = this_cache;
+        if (this_frames != nullptr) {
+            auto* mine = static_cast<cache*>(this_frames);
+            mine->next_idle = caches.idle;
+            caches.idle = mine;
         }
-        this_cache = nullptr;
+        this_frames = nullptr;
         thread_is_ending = true;
     }
 };
@@ -183,10 +153,10 @@ void acquire_cache() {
     {
         std::lock_guard guard(caches.mutex);
         if (caches.idle != nullptr) {
-            this_cache = caches.idle;
-            caches.idle = this_cache->next_idle;
+            this_frames = caches.idle;
+            caches.idle = caches.idle->next_idle;
         } else {
-            this_cache = caches.make();
+            this_frames = caches.make();
         }
     }
     static thread_local give_back_at_thread_end guard;
@@ -204,39 +174,41 @@ auto with_late_cache(Use use) {
 
 }  // namespace
 
+constinit thread_local frame_lists* this_frames = nullptr;
+
 void* allocate_frame(std::size_t size_bytes) {
-    if (size_bytes > largest_block) [[unlikely]] {
+    if (size_bytes > frame_lists::largest) [[unlikely]] {
         void* memory = ::operator new(size_bytes);
         the_registry().large_live.fetch_add(1, std::memory_order_relaxed);   // statistics
         the_registry().large_total.fetch_add(1, std::memory_order_relaxed);  // statistics
         return memory;
     }
-    std::size_t size_class = class_of(size_bytes);
-    if (this_cache == nullptr) [[unlikely]] {
+    std::size_t size_class = frame_lists::class_of(size_bytes);
+    if (this_frames == nullptr) [[unlikely]] {
         if (thread_is_ending) {
             return with_late_cache([size_class](cache& late) { return late.allocate(size_class); });
         }
         acquire_cache();
     }
-    return this_cache->allocate(size_class);
+    return static_cast<cache*>(this_frames)->allocate(size_class);
 }
 
 void free_frame(void* frame, std::size_t size_bytes) noexcept {
     if (frame == nullptr) return;
-    if (size_bytes > largest_block) [[unlikely]] {
+    if (size_bytes > frame_lists::largest) [[unlikely]] {
         the_registry().large_live.fetch_sub(1, std::memory_order_relaxed);  // statistics
         ::operator delete(frame, size_bytes);
         return;
     }
-    std::size_t size_class = class_of(size_bytes);
-    if (this_cache == nullptr) [[unlikely]] {
+    std::size_t size_class = frame_lists::class_of(size_bytes);
+    if (this_frames == nullptr) [[unlikely]] {
         if (thread_is_ending) {
-            with_late_cache([&](cache& late) { late.free(frame, size_class); });
+            with_late_cache([&](cache& late) { late.release(frame, size_class); });
             return;
         }
         acquire_cache();
     }
-    this_cache->free(frame, size_class);
+    static_cast<cache*>(this_frames)->release(frame, size_class);
 }
 
 std::int64_t live_frames() noexcept {

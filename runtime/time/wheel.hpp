@@ -10,11 +10,11 @@
 // Threads: the owner arms and advances; any thread may disarm. `lock_` guards everything, for a few instructions.
 // Bound: the timers lie in frames; as many as tasks that wait.
 
-#include <atomic>
 #include <bit>
 #include <chrono>
 #include <cstdint>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/detail/timer.hpp>
 
@@ -63,7 +63,7 @@ class wheel {
     std::uint64_t present_ = 0;                 // everything up to this tick has fired
     std::uint64_t occupied_[levels] = {};       // bit i: slot i holds a timer
     detail::timer* slot_[levels * slots] = {};
-    std::atomic<std::size_t> size_{0};
+    detail::atomic<std::size_t> size_{0};
 };
 
 }  // namespace peal::rt

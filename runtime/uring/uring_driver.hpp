@@ -13,6 +13,7 @@
 
 #include <array>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 
 #include "../task/driver.hpp"
@@ -29,6 +30,8 @@ class uring_driver final : public driver {
     void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
+    bool has_news() const noexcept override { return has_messages() || ring_.has_completion() || ring_.kernel_has_more(); }
+    std::chrono::nanoseconds spin_limit() const noexcept override { return std::chrono::microseconds(50); }
     std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
@@ -54,9 +57,9 @@ class uring_driver final : public driver {
     void reap_completions(detail::work_list& ready) noexcept;
     void arm_wake() noexcept;
 
-    std::array<std::atomic<detail::operation*>, submitted_capacity> submitted_{};
-    alignas(64) std::atomic<std::uint32_t> submitted_tail_{0};
-    alignas(64) std::atomic<std::uint32_t> submitted_head_{0};
+    std::array<detail::atomic<detail::operation*>, submitted_capacity> submitted_{};
+    alignas(64) detail::atomic<std::uint32_t> submitted_tail_{0};
+    alignas(64) detail::atomic<std::uint32_t> submitted_head_{0};
 
     detail::spin_lock lock_;
     ring ring_;

@@ -32,6 +32,7 @@ LAYERS = {
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
     "combine": ["base", "error", "task", "time", "wheel"],
+    "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
     "net": ["base", "error", "io", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
@@ -39,7 +40,7 @@ LAYERS = {
     "process": ["base", "error", "io", "task", "time", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
-    "everything": ["combine", "error", "fs", "io", "net", "pool", "process", "sync", "task", "time"],
+    "everything": ["combine", "error", "fs", "io", "net", "parallel", "pool", "process", "sync", "task", "time"],
 }
 
 # Where files belong: the longest beginning that fits.
@@ -48,11 +49,14 @@ UNITS = {
     "include/peal/error.hpp": "error",
     "include/peal/peal.hpp": "everything",
     "include/peal/detail/": "task",
+    "include/peal/detail/atomic.hpp": "base",
     "include/peal/detail/config.hpp": "base",
     "include/peal/detail/spin_lock.hpp": "base",
+    "include/peal/detail/thread_mutex.hpp": "base",
     "include/peal/fs/": "fs",
     "include/peal/io/": "io",
     "include/peal/net/": "net",
+    "include/peal/parallel/": "parallel",
     "include/peal/pool/": "pool",
     "include/peal/process/": "process",
     "include/peal/sim/": "sim",

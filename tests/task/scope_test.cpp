@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -615,4 +617,84 @@ TEST_CASE("scope: destroyed by a thread of the program it blocks until the child
         }
         REQUIRE(ended.load() == 50);
     }
+}
+
+// ---- many at once -----------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class copy_that_fails {
+  public:
+    explicit copy_that_fails(int good) : good_(good) {}
+    copy_that_fails(const copy_that_fails& other) : good_(other.good_ - 1) {
+        if (good_ < 0) throw std::runtime_error("no more copies");
+    }
+
+  private:
+    int good_;
+};
+
+peal::task<> add(std::atomic<int>& sum, int number) {
+    sum += number;
+    co_return;
+}
+
+}  // namespace
+
+TEST_CASE("scope: spawn_bulk() starts one for every element, also more than fit into a queue") {
+    peal::pool pool(peal::pool_options(2));
+    for (int count : {0, 1, 2, 255, 256, 257, 10'000}) {
+        std::atomic<int> sum{0};
+        auto add_one = [&sum](int number) { return add(sum, number); };
+        auto all = [&]() -> peal::task<> {
+            peal::scope tasks;
+            tasks.spawn_bulk(std::views::iota(0, count), add_one);
+            co_await tasks.join();
+        };
+        pool.run(std::ref(all));
+        CHECK(sum == count * (count - 1) / 2);
+    }
+}
+
+TEST_CASE("scope: spawn_bulk() takes options, plain functions and elements that can only be moved") {
+    peal::pool pool(peal::pool_options(1));
+    std::vector<std::unique_ptr<int>> numbers;
+    for (int i = 1; i <= 3; ++i) numbers.push_back(std::make_unique<int>(i));
+    int sum = 0;
+    std::string names;
+    auto take = [&](std::unique_ptr<int> number) {
+        sum += *number;
+        names += peal::this_task::name();
+    };
+    auto all = [&]() -> peal::task<> {
+        peal::scope tasks;
+        auto moved = numbers | std::views::transform([](std::unique_ptr<int>& each) { return std::move(each); });
+        tasks.spawn_bulk(peal::spawn_options("bulk", peal::priority::high), moved, take);
+        co_await tasks.join();
+    };
+    pool.run(std::ref(all));
+    CHECK(sum == 6);
+    CHECK(names == "bulkbulkbulk");
+}
+
+TEST_CASE("scope: spawn_bulk() that fails halfway has started what came before") {
+    peal::pool pool(peal::pool_options(1));
+    std::atomic<int> begun{0};
+    std::vector<copy_that_fails> elements;
+    elements.reserve(3);
+    for (int good : {9, 9, 0}) elements.emplace_back(good);
+    auto count = [&begun](const copy_that_fails&) { ++begun; };
+    bool thrown = false;
+    auto all = [&]() -> peal::task<> {
+        peal::scope tasks;
+        try {
+            tasks.spawn_bulk(elements, count);
+        } catch (const std::runtime_error&) {
+            thrown = true;
+        }
+        co_await tasks.join();
+    };
+    pool.run(std::ref(all));
+    CHECK(thrown);
+    CHECK(begun == 2);
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <source_location>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/branch.hpp>
 #include <peal/detail/timer.hpp>
@@ -73,7 +74,7 @@ class PEAL_EXPORT timed_leaf : timer {
 
     time_limit limit_;
     context* task_ = nullptr;
-    std::atomic<fired> fired_{fired::no};
+    detail::atomic<fired> fired_{fired::no};
     bool armed_ = false;
 };
 
@@ -144,7 +145,7 @@ class PEAL_EXPORT timeout_group : public branch_group, timer {
 
     time_limit limit_;
     branch* limited_ = nullptr;
-    std::atomic<bool> fired_{false};
+    detail::atomic<bool> fired_{false};
     bool timer_armed_ = false;               // fixed before the branch starts
 };
 

@@ -3,6 +3,7 @@
 
 // when_all, when_all_settled: several things at once, and the results of all.
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/branches.hpp>
 
@@ -10,7 +11,7 @@ namespace peal {
 
 namespace detail {
 
-// first_failed_   branches   [A1] acq_rel CAS: one of the failed ones is the first
+// first_failed_   branches   [A1] relaxed CAS: one of the failed ones is the first; what is read of it is ordered by [B1]
 template <class Branches>
 class [[nodiscard("when_all() does nothing until it is awaited")]] all_operation final : public branches_operation<Branches> {
   public:
@@ -28,12 +29,12 @@ class [[nodiscard("when_all() does nothing until it is awaited")]] all_operation
     std::uint32_t note_end(branch& which) noexcept override {
         if (which.failure()) {
             branch* none = nullptr;
-            if (first_failed_.compare_exchange_strong(none, &which, std::memory_order_acq_rel)) this->stop_branches();  // [A1]
+            if (first_failed_.compare_exchange_strong(none, &which, std::memory_order_relaxed)) this->stop_branches();  // [A1]
         }
         return 1;
     }
 
-    std::atomic<branch*> first_failed_{nullptr};
+    detail::atomic<branch*> first_failed_{nullptr};
 };
 
 template <class Branches>

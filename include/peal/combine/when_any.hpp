@@ -5,6 +5,7 @@
 
 #include <variant>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/branches.hpp>
 
@@ -35,7 +36,7 @@ struct one_of<range_of_branches<T>> {
 
 enum class wins : bool { first_end, first_value };
 
-// first_   branches   [A2] acq_rel CAS: one is the first
+// first_   branches   [A2] relaxed CAS: one is the first; what is read of it is ordered by [B1]
 template <class Branches, wins Rule>
 class [[nodiscard("when_any() and first_success() do nothing until awaited")]] any_operation final
     : public branches_operation<Branches> {
@@ -58,8 +59,8 @@ class [[nodiscard("when_any() and first_success() do nothing until awaited")]] a
     std::uint32_t note_end(branch& which) noexcept override {
         branch* none = nullptr;
         if (Rule == wins::first_value && which.failure()) {
-            first_failed_.compare_exchange_strong(none, &which, std::memory_order_acq_rel);  // [A2]
-        } else if (first_.compare_exchange_strong(none, &which, std::memory_order_acq_rel)) {  // [A2]
+            first_failed_.compare_exchange_strong(none, &which, std::memory_order_relaxed);  // [A2]
+        } else if (first_.compare_exchange_strong(none, &which, std::memory_order_relaxed)) {  // [A2]
             this->stop_branches();
         }
         return 1;
@@ -79,8 +80,8 @@ class [[nodiscard("when_any() and first_success() do nothing until awaited")]] a
         }
     }
 
-    std::atomic<branch*> first_{nullptr};
-    std::atomic<branch*> first_failed_{nullptr};
+    detail::atomic<branch*> first_{nullptr};
+    detail::atomic<branch*> first_failed_{nullptr};
 };
 
 }  // namespace detail

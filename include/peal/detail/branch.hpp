@@ -12,13 +12,13 @@
 // held_     branches, starter, timer   [B1] acq_rel: the last one sees what the others did, and goes on
 // second_   last holder, stopper       [B2] acq_rel exchange: with a stopper underway, the second of the two resumes
 
-#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <utility>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
 #include <peal/task/context.hpp>
@@ -119,8 +119,8 @@ class PEAL_EXPORT branch_group : public work_item, public cancelable {
     /// The last holder has left. True: the waiting coroutine goes on; else the stopper will see to it.
     bool may_resume() noexcept;
 
-    std::atomic<std::uint32_t> held_{0};
-    std::atomic<bool> second_{false};
+    detail::atomic<std::uint32_t> held_{0};
+    detail::atomic<bool> second_{false};
     const stops from_outside_;
     bool armed_ = false;  // fixed before the first branch starts
 };

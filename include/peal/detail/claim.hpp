@@ -6,13 +6,16 @@
 // another alternative of the same select has been served. What happens below an alternative inherits its claim by its context.
 //
 // state_ of a group   0: free | 1: being decided, for a few instructions | else the claim that won, for good
-//                     [X1] acq_rel: the winner sees what was done before. Both ends of a channel may belong to selects: then both groups
-//                     are locked in the order of their addresses. No other lock is taken meanwhile, so nobody waits in a circle.
+//                     [X1] release store by who decides, acquire by who finds it decided: that one sees what was done before. The CAS
+//                     to 1 could be relaxed: it keeps others out, and whoever tried before has left nothing behind. Both ends of a channel
+//                     may belong to selects: then both groups are locked in the order of their addresses. No other lock is taken
+//                     meanwhile, so nobody waits in a circle.
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <utility>
+
+#include <peal/detail/atomic.hpp>
 
 namespace peal::detail {
 
@@ -50,15 +53,16 @@ class claim_group {
     entered enter(const claim& by) noexcept {
         for (;;) {
             std::uintptr_t seen = free;
-            if (state_.compare_exchange_weak(seen, deciding, std::memory_order_acq_rel, std::memory_order_acquire)) {  // [X1]
+            if (state_.compare_exchange_weak(seen, deciding, std::memory_order_acquire, std::memory_order_acquire)) {  // [X1]
                 return entered::locked;
             }
             if (seen > deciding) return seen == reinterpret_cast<std::uintptr_t>(&by) ? entered::is_mine : entered::lost;
+            if (seen == deciding) spin_hint();
         }
     }
     void leave(std::uintptr_t state) noexcept { state_.store(state, std::memory_order_release); }  // [X1]
 
-    std::atomic<std::uintptr_t> state_{free};
+    detail::atomic<std::uintptr_t> state_{free};
 };
 
 inline bool claim::try_take() noexcept {

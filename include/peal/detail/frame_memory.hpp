@@ -6,9 +6,23 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 
 namespace peal::detail {
+
+// AddressSanitizer, and the explorer of tests/model, are told of each block that is handed out or comes back: in frame_memory.cpp.
+#if defined(__SANITIZE_ADDRESS__) || defined(PEAL_MODEL)
+inline constexpr bool every_free_block_is_watched = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool every_free_block_is_watched = true;
+#else
+inline constexpr bool every_free_block_is_watched = false;
+#endif
+#else
+inline constexpr bool every_free_block_is_watched = false;
+#endif
 
 /// Any thread. Throws std::bad_alloc when the system has no memory.
 [[nodiscard]] PEAL_EXPORT void* allocate_frame(std::size_t size_bytes);
@@ -22,10 +36,76 @@ PEAL_EXPORT std::int64_t live_frames() noexcept;
 /// Blocks of memory taken from the system for frames so far, over all threads; does not grow in a steady state.
 PEAL_EXPORT std::uint64_t frame_system_allocations() noexcept;
 
+// ---- the fast path, inline: a block that this thread has freed before ---------------------------------------------------------
+
+struct free_block {
+    free_block* next;
+};
+
+/// The owner's part of a thread's cache.
+struct frame_lists {
+    static constexpr std::size_t small_step = 32;  // classes 32, 64 .. 512
+    static constexpr std::size_t small_largest = 512;
+    static constexpr std::size_t large_step = 128;  // classes 640, 768 .. 2048
+    static constexpr std::size_t largest = 2048;    // more comes from operator new
+    static constexpr std::size_t small_classes = small_largest / small_step;
+    static constexpr std::size_t class_count = small_classes + (largest - small_largest) / large_step;
+
+    static constexpr std::size_t class_of(std::size_t bytes) noexcept {
+        return bytes <= small_largest ? (bytes + small_step - 1) / small_step - 1
+                                      : small_classes + (bytes - small_largest + large_step - 1) / large_step - 1;
+    }
+    static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
+        return size_class < small_classes ? (size_class + 1) * small_step : small_largest + (size_class - small_classes + 1) * large_step;
+    }
+
+    void count(std::int64_t amount) noexcept {
+        live.store(live.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);  // statistics; one writer
+    }
+
+    free_block* free[class_count] = {};
+    atomic<std::int64_t> live{0};  // allocated by this thread minus freed by it: only the sum over all threads means something
+};
+
+/// Blocks are cut from chunks that are aligned to their size: the way from a block to its owner.
+inline constexpr std::size_t chunk_bytes = 64 * 1024;
+inline frame_lists* owner_of(void* block) noexcept {
+    return *reinterpret_cast<frame_lists**>(reinterpret_cast<std::uintptr_t>(block) & ~(std::uintptr_t{chunk_bytes} - 1));
+}
+
+/// Null before the thread's first frame, and when the thread ends.
+PEAL_EXPORT extern constinit thread_local frame_lists* this_frames __attribute__((tls_model("initial-exec")));
+
 /// Base of whatever lives in frame memory.
 struct in_frame_memory {
-    static void* operator new(std::size_t size_bytes) { return allocate_frame(size_bytes); }
-    static void operator delete(void* memory, std::size_t size_bytes) noexcept { free_frame(memory, size_bytes); }
+    static void* operator new(std::size_t size_bytes) {
+        if constexpr (!every_free_block_is_watched) {
+            if (frame_lists* mine = this_frames; mine != nullptr && size_bytes <= frame_lists::largest) [[likely]] {
+                free_block*& first = mine->free[frame_lists::class_of(size_bytes)];
+                if (free_block* taken = first) [[likely]] {
+                    first = taken->next;
+                    mine->count(1);
+                    return taken;
+                }
+            }
+        }
+        return allocate_frame(size_bytes);
+    }
+    static void operator delete(void* memory, std::size_t size_bytes) noexcept {
+        if constexpr (!every_free_block_is_watched) {
+            if (frame_lists* mine = this_frames; mine != nullptr && size_bytes <= frame_lists::largest) [[likely]] {
+                if (memory != nullptr && owner_of(memory) == mine) [[likely]] {
+                    auto* freed = static_cast<free_block*>(memory);
+                    free_block*& first = mine->free[frame_lists::class_of(size_bytes)];
+                    freed->next = first;
+                    first = freed;
+                    mine->count(-1);
+                    return;
+                }
+            }
+        }
+        free_frame(memory, size_bytes);
+    }
 };
 
 }  // namespace peal::detail

@@ -18,9 +18,9 @@
 //
 // second_   [O1] acq_rel exchange: the second party sees what the first did and resumes.
 
-#include <atomic>
 #include <coroutine>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/schedule.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/task/context.hpp>
@@ -78,7 +78,7 @@ class leaf_operation : public work_item, public cancelable {
         if (is_second()) enqueue_woken(*this);
     }
 
-    std::atomic<bool> second_{false};
+    atomic<bool> second_{false};
     bool canceled_ = false;
 };
 

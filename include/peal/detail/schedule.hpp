@@ -25,6 +25,10 @@ PEAL_EXPORT void enqueue_on(rt::scheduler& target, unsigned index, work_item& it
 /// Counts the task as accepted. False, and nothing done, if the pool has stopped accepting.
 [[nodiscard]] PEAL_EXPORT bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;
 
+/// The same without queueing it: the caller collects several in a list, which enqueue_all() publishes together, with one wake-up.
+[[nodiscard]] PEAL_EXPORT bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;
+PEAL_EXPORT void enqueue_all(rt::scheduler& target, work_list& items) noexcept;
+
 /// What a coroutine waited for has happened: it goes on, on the calling worker if that belongs to its pool. Any thread.
 PEAL_EXPORT void enqueue_woken(work_item& item) noexcept;
 

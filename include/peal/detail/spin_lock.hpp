@@ -4,8 +4,7 @@
 // A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. One exception:
 // a driver's lock is held while its worker enters the ring, and sleeps there. Nobody waits for that one: others only try_lock().
 
-#include <atomic>
-
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 
 namespace peal::detail {
@@ -26,7 +25,7 @@ class spin_lock {
   private:
     PEAL_EXPORT void lock_slow() noexcept;
 
-    std::atomic<bool> locked_{false};
+    detail::atomic<bool> locked_{false};
 };
 
 }  // namespace peal::detail

@@ -25,12 +25,16 @@ class worker;
 
 namespace peal::detail {
 
+class fork_queue;
+
 struct thread_state {
     rt::worker* worker = nullptr;     // null on threads that are no worker
     context* current = nullptr;       // the task that runs here now
     std::coroutine_handle<> next;     // hand-over, see above
-    bool in_chain = false;            // resume_chain() is below on the stack
+    unsigned chains = 0;              // calls of resume_chain() on the stack
     unsigned turn = 0;                // where the next select() begins
+    fork_queue* forks = nullptr;      // the worker's
+    unsigned forks_until_look = 1;    // then it is time to look at the ring (fork_group::pause)
 };
 
 // One load relative to the thread pointer: no call, no guard. The variable has no constructor to run, so constinit holds.
@@ -38,10 +42,10 @@ PEAL_EXPORT extern constinit thread_local thread_state this_thread __attribute__
 
 /// Resumes `handle` and whatever it hands the thread to, until the chain suspends or ends.
 inline void resume_chain(std::coroutine_handle<> handle) {
-    bool nested = std::exchange(this_thread.in_chain, true);
+    ++this_thread.chains;
     handle.resume();
     while (std::coroutine_handle<> next = std::exchange(this_thread.next, nullptr)) next.resume();
-    this_thread.in_chain = nested;
+    --this_thread.chains;
 }
 
 #if defined(__clang__)
@@ -51,7 +55,7 @@ inline transfer transfer_to_nobody() noexcept { return std::noop_coroutine(); }
 #else
 using transfer = void;
 inline transfer transfer_to(std::coroutine_handle<> target) noexcept {
-    if (this_thread.in_chain && !this_thread.next) [[likely]] {
+    if (this_thread.chains != 0 && !this_thread.next) [[likely]] {
         this_thread.next = target;
     } else {
         resume_chain(target);

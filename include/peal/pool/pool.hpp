@@ -67,6 +67,7 @@ namespace detail {
 class [[nodiscard("schedule() does nothing until it is awaited")]] schedule_operation : work_item {
   public:
     explicit schedule_operation(rt::scheduler& target) noexcept : target_(&target) {}
+    schedule_operation(rt::scheduler& target, std::optional<priority> urgency) noexcept : target_(&target), urgency_(urgency) {}
     schedule_operation(rt::scheduler& target, unsigned index) noexcept : target_(&target), index_(index) {}
     schedule_operation(const schedule_operation&) = delete;
     schedule_operation& operator=(const schedule_operation&) = delete;
@@ -77,6 +78,7 @@ class [[nodiscard("schedule() does nothing until it is awaited")]] schedule_oper
         handle = awaiting;
         owner = &awaiting.promise().owner();
         owner->set_scheduler(target_);
+        if (urgency_) owner->set_priority(*urgency_);
         if (index_ == any_worker) {
             enqueue(*target_, *this);
         } else {
@@ -89,6 +91,7 @@ class [[nodiscard("schedule() does nothing until it is awaited")]] schedule_oper
     static constexpr unsigned any_worker = ~0u;
     rt::scheduler* target_;
     unsigned index_ = any_worker;
+    std::optional<priority> urgency_;
 };
 
 /// Awaits a task without taking its value or exception yet.
@@ -152,6 +155,10 @@ class PEAL_EXPORT pool {
 
     /// From here on: on a worker of this pool. From one of its workers: at the back of that worker's queue.
     [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule() noexcept { return detail::schedule_operation(*scheduler_); }
+    /// The same, and from here on with that priority: the task, or the part of it that is in a timeout(), when_all() or the like.
+    [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule(priority urgency) noexcept {
+        return detail::schedule_operation(*scheduler_, std::optional(urgency));
+    }
     /// The same, for one worker: no other will take it. Requires: index < size() (asserted).
     [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule_on(unsigned index) noexcept {
         return detail::schedule_operation(*scheduler_, index);
@@ -178,7 +185,7 @@ class PEAL_EXPORT pool {
     /// its exception.
     template <class Function, class... Arguments>
     auto run(Function&& function, Arguments&&... arguments) {
-        return detail::run_and_take(detail::make_spawned(spawn_options("run", priority::normal, std::source_location()), scheduler_, std::forward<Function>(function),
+        return detail::run_and_take(detail::make_spawned(spawn_options("run", {}, std::source_location()), scheduler_, std::forward<Function>(function),
                                                          std::forward<Arguments>(arguments)...),
                                     scheduler_);
     }

@@ -11,7 +11,6 @@
 // resumed. senders_ is not empty only while the channel is full, receivers_ only while it is empty, but for those whose select() has
 // been served elsewhere: they leave by themselves.
 
-#include <atomic>
 #include <cstddef>
 #include <deque>
 #include <memory>

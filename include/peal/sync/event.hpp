@@ -6,9 +6,9 @@
 // set_, count_   [E1] release store / acquire load: who waits sees what was done before. Written under `lock_`.
 // waiting_       guarded by lock_
 
-#include <atomic>
 #include <cstddef>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/detail/wait_list.hpp>
 #include <peal/error.hpp>
@@ -74,7 +74,7 @@ class PEAL_EXPORT event {
     bool wait_or_pass(detail::wait_operation& waiter) noexcept;
     bool forget(detail::wait_operation& waiter) noexcept;
 
-    std::atomic<bool> set_{false};
+    detail::atomic<bool> set_{false};
     detail::spin_lock lock_;
     detail::wait_list waiting_;
 };
@@ -105,7 +105,7 @@ class PEAL_EXPORT auto_reset_event {
     bool wait_or_pass(detail::wait_operation& waiter) noexcept;
     bool forget(detail::wait_operation& waiter) noexcept;
 
-    std::atomic<bool> set_{false};  // set only while nobody waits
+    detail::atomic<bool> set_{false};  // set only while nobody waits
     detail::spin_lock lock_;
     detail::wait_list waiting_;
 };
@@ -137,7 +137,7 @@ class PEAL_EXPORT latch {
     bool wait_or_pass(detail::wait_operation& waiter) noexcept;
     bool forget(detail::wait_operation& waiter) noexcept;
 
-    std::atomic<std::size_t> count_;
+    detail::atomic<std::size_t> count_;
     detail::spin_lock lock_;
     detail::wait_list waiting_;
 };

@@ -3,12 +3,12 @@
 
 // once: something is done by the first who needs it, and the others wait. lazy<T>: a value that is made that way.
 
-#include <atomic>
 #include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/sync/mutex.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/task.hpp>
@@ -42,7 +42,7 @@ class once {
 
   private:
     mutex one_;
-    std::atomic<bool> done_{false};
+    detail::atomic<bool> done_{false};
 };
 
 /// A value that is made when it is first needed: `peal::lazy<config> settings(load_config);` ... `co_await settings.get()`.

@@ -8,10 +8,10 @@
 // waiting_   guarded by lock_; while it is not empty, state_ is `contended`
 // unlock() hands the mutex to the one who waited longest: it stays held meanwhile, nobody can slip in.
 
-#include <atomic>
 #include <optional>
 #include <utility>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/detail/wait_list.hpp>
 #include <peal/error.hpp>
@@ -89,7 +89,7 @@ class PEAL_EXPORT mutex {
     bool forget(detail::wait_operation& waiter) noexcept;
     void hand_over() noexcept;
 
-    std::atomic<state> state_{state::free};
+    detail::atomic<state> state_{state::free};
     detail::spin_lock lock_;
     detail::wait_list waiting_;
 };

@@ -4,16 +4,17 @@
 // semaphore: a number of permits. A task that waits suspends; no thread does.
 //
 // state_     permits, and a bit that says whether somebody waits
-//            [S1] acquire CAS by acquire / release CAS by release: who gets a permit sees what its last holder did
+//            [S1] acquire by who takes, release by who gives: who gets a permit sees what its last holder did. Written by
+//            read-modify-writes only, so every release is seen by all that come after it.
 //            while the bit is set, state_ changes under `lock_` only
 // waiting_   guarded by lock_; not empty exactly while the bit is set
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 #include <peal/detail/wait_list.hpp>
 #include <peal/error.hpp>
@@ -105,7 +106,7 @@ class PEAL_EXPORT semaphore {
     void release_and_grant(std::size_t count) noexcept;
     void grant(detail::wake_chain& granted) noexcept;
 
-    std::atomic<std::uint64_t> state_;
+    detail::atomic<std::uint64_t> state_;
     detail::spin_lock lock_;
     detail::wait_list waiting_;
 };

@@ -13,19 +13,23 @@
 //           (request_stop)                         stopper sees the leaf's fields. disarm: acq_rel CAS leaf -> 0; if it fails,
 //                                                  the stopper has taken the leaf and will call its cancel function: the leaf
 //                                                  must stay alive until that has happened.
+// apart_    whoever begins or ends a child apart,     guarded by apart_lock_. Who begins one looks for the stop after that, request_stop()
+//           request_stop                              looks here after it has set it: one of the two sees the other.
 // join_     joiner, completer                 [C2] acq_rel exchange / CAS: the joiner sees the result, exactly one wakes it.
 // refs_     holders                           [C3] acq_rel: the last holder sees what the others did.
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
 
-#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <source_location>
 
+#include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>
 #include <peal/detail/frame_memory.hpp>
+#include <peal/detail/spin_lock.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/detail/work_item.hpp>
 
@@ -37,30 +41,32 @@ namespace peal {
 
 class stop_handle;
 
+/// Which of several ready tasks a worker takes first. Among 8 tasks it runs at least one normal one that waits, among 64 at least one low one.
 enum class priority : std::uint8_t { high, normal, low };
 
 /// Says more about a task when it is spawned: `scope.spawn(peal::spawn_options("session"), session, stream)`.
 class spawn_options {
   public:
     /// `name` must outlive the task (a string literal). It appears in reports, with the place where the options were made.
-    explicit spawn_options(const char* name = "", priority urgency = priority::normal,
+    /// Without a priority it has that of the task that spawns it.
+    explicit spawn_options(const char* name = "", std::optional<priority> urgency = {},
                            std::source_location location = std::source_location::current()) noexcept
         : name_(name), priority_(urgency), location_(location) {}
 
     const char* name() const noexcept { return name_; }
-    peal::priority priority() const noexcept { return priority_; }
+    std::optional<peal::priority> priority() const noexcept { return priority_; }
     const std::source_location& location() const noexcept { return location_; }
 
   private:
     const char* name_;
-    peal::priority priority_;
+    std::optional<peal::priority> priority_;
     std::source_location location_;
 };
 
 namespace detail {
 
 /// Of spawn(fn, args...): a place in the caller cannot be had there (nothing can follow a pack of arguments), so it says line 0.
-inline spawn_options unnamed_options() noexcept { return spawn_options("", priority::normal, std::source_location()); }
+inline spawn_options unnamed_options() noexcept { return spawn_options("", {}, std::source_location()); }
 
 /// A suspended leaf that can be asked to end early. The function is called at most once, by the thread that asks.
 struct alignas(8) cancelable {
@@ -72,6 +78,8 @@ struct alignas(8) cancelable {
 enum class outcome : std::uint8_t { running, value, failed, canceled };
 
 class claim;
+class fork_branch;
+class fork_group;
 class spawned_context;
 
 }  // namespace detail
@@ -91,7 +99,9 @@ class PEAL_EXPORT context {
     }
 
     const char* name() const noexcept;
-    peal::priority priority() const noexcept;
+    peal::priority priority() const noexcept { return priority_; }
+    /// On the thread that runs it, before it goes to a queue: schedule(priority).
+    void set_priority(peal::priority urgency) noexcept { priority_ = urgency; }
     const std::source_location& spawn_location() const noexcept;
     /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
     time_point deadline() const noexcept;
@@ -123,6 +133,12 @@ class PEAL_EXPORT context {
     rt::scheduler* scheduler() const noexcept { return scheduler_; }
     void set_scheduler(rt::scheduler* scheduler) noexcept { scheduler_ = scheduler; }
 
+    /// A child of fork_join() runs apart from the chain, from here to there. Any thread.
+    void add_apart(detail::fork_branch& child) noexcept;
+    void remove_apart(detail::fork_branch& child) noexcept;
+    /// Asks the children of `group` that run apart to stop.
+    void stop_apart(const detail::fork_group& group) noexcept;
+
     /// The alternative of a select() that this runs in, or null.
     detail::claim* claim() const noexcept { return claim_; }
 
@@ -138,11 +154,14 @@ class PEAL_EXPORT context {
     ~context() = default;
 
     /// Before it starts: belongs to the same task as `parent`, and runs where that runs.
-    void inherit(const context& parent) noexcept {
+    void inherit(const context& parent) noexcept { inherit(parent, parent.scheduler_); }
+    /// The same while `parent` runs, maybe on another thread, and moves itself to another pool.
+    void inherit(const context& parent, rt::scheduler* scheduler) noexcept {
         task_ = parent.task_;
-        scheduler_ = parent.scheduler_;
+        scheduler_ = scheduler;
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
+        priority_ = parent.priority_;
         scope_counts_ = parent.scope_counts_;
     }
     void set_claim(detail::claim& of) noexcept { claim_ = &of; }
@@ -157,12 +176,33 @@ class PEAL_EXPORT context {
     static constexpr std::uintptr_t stop_bit = 1;
     static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
 
-    std::atomic<std::uintptr_t> slot_{0};  // see the table above
+    detail::atomic<std::uintptr_t> slot_{0};  // see the table above
     const detail::spawned_context* task_;
     rt::scheduler* scheduler_;             // changes when it moves to another pool; only while it runs
     time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
     detail::claim* claim_ = nullptr;
     bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
+    peal::priority priority_ = peal::priority::normal;
+    detail::spin_lock apart_lock_;
+    detail::fork_branch* apart_ = nullptr;
+};
+
+/// The context of a child of fork_join() that runs apart from its siblings (detail/fork.hpp).
+class detail::fork_branch final : public context {
+  public:
+    fork_branch(const fork_group& group, const context& parent, rt::scheduler* scheduler) noexcept
+        : context(nullptr, nullptr), group_(group) {
+        inherit(parent, scheduler);
+    }
+
+    /// Its coroutine tells its siblings, not the context.
+    std::coroutine_handle<> ended() noexcept override;
+
+  private:
+    friend class peal::context;
+    const fork_group& group_;
+    fork_branch* next_apart_ = nullptr;      // guarded by the parent's apart_lock_
+    fork_branch* previous_apart_ = nullptr;
 };
 
 namespace detail {
@@ -193,6 +233,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     spawned_context(const spawn_options& options, rt::scheduler* scheduler) noexcept
         : context(this, scheduler), options_(options) {
         owner = this;
+        set_priority(options.priority().value_or(spawner_priority()));
     }
     virtual ~spawned_context() = default;
 
@@ -211,13 +252,14 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     static constexpr std::uint32_t handle_bit = 1u << 30;
     static constexpr std::uint32_t count_mask = handle_bit - 1;
 
+    static peal::priority spawner_priority() noexcept;
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
 
-    std::atomic<std::uintptr_t> join_{0};
+    detail::atomic<std::uintptr_t> join_{0};
     // The running task, its handle, and stop_handles. With handle_bit when the task completes, the payload is the handle's to drop.
-    std::atomic<std::uint32_t> refs_{2 | handle_bit};
+    detail::atomic<std::uint32_t> refs_{2 | handle_bit};
 
     outcome outcome_ = outcome::running;
     bool observed_ = false;
@@ -233,7 +275,6 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 }  // namespace detail
 
 inline const char* context::name() const noexcept { return task_->options().name(); }
-inline peal::priority context::priority() const noexcept { return task_->options().priority(); }
 inline const std::source_location& context::spawn_location() const noexcept { return task_->options().location(); }
 
 /// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.

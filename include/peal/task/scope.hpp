@@ -4,6 +4,7 @@
 // scope: tasks that end before the block that started them does.
 
 #include <exception>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,32 @@ class PEAL_EXPORT scope {
         return detail::start_spawned(scheduler, &children_,
                                      detail::make_spawned(options, &scheduler, std::forward<Function>(function),
                                                           std::forward<Arguments>(arguments)...));
+    }
+
+    /// Starts `fn(element)` for every element of `range`, all at once: what counts from some ten on, when each takes less than a few
+    /// microseconds. Others are woken one after the other, as long as there is work for them.
+    template <std::ranges::input_range Range, class Function>
+        requires(!std::same_as<std::decay_t<Function>, spawn_options>)
+    void spawn_bulk(Range&& range, const Function& function) {
+        spawn_bulk(detail::unnamed_options(), std::forward<Range>(range), function);
+    }
+    template <std::ranges::input_range Range, class Function>
+    void spawn_bulk(const spawn_options& options, Range&& range, const Function& function) {
+        rt::scheduler& scheduler = pool_of_caller();
+        struct batch {
+            ~batch() { detail::enqueue_all(scheduler, items); }  // those that were accepted, also if a copy throws
+            rt::scheduler& scheduler;
+            detail::work_list items{};
+        } started{scheduler};
+        for (auto&& element : range) {
+            auto* task = detail::make_spawned(options, &scheduler, function, std::forward<decltype(element)>(element));
+            if (!detail::accept_only(scheduler, *task, &children_)) {
+                task->abandon();
+                detail::throw_pool_stopped();
+            }
+            started.items.push_back(*task);
+            task->release_handle();
+        }
     }
 
     /// Asks all children to stop, and those that are spawned from now on.

@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <type_traits>
@@ -21,23 +22,42 @@ class task;
 
 namespace detail {
 
+/// Whom a forked coroutine tells that it has ended (detail/fork.hpp). Gives the coroutine that goes on with this thread, if one does.
+struct fork_place {
+    std::coroutine_handle<> (*ended)(fork_place& place, bool failed) noexcept;
+};
+
 /// What every coroutine of peal has in its promise: the way to its context.
 class promise_base : public in_frame_memory {
   public:
     context& owner() const noexcept { return *owner_; }
     void set_owner(context& owner) noexcept { owner_ = &owner; }
-    void set_continuation(std::coroutine_handle<> continuation) noexcept { continuation_ = continuation; }
+    /// A coroutine goes on when this one ends.
+    void set_continuation(std::coroutine_handle<> continuation) noexcept {
+        continuation_ = reinterpret_cast<std::uintptr_t>(continuation.address());
+    }
+    /// A sibling goes on, or whoever waits for all of them.
+    void set_fork(fork_place& place) noexcept { continuation_ = reinterpret_cast<std::uintptr_t>(&place) | no_coroutine; }
 
     std::suspend_always initial_suspend() const noexcept { return {}; }
 
-    /// A task that was awaited goes on with the one who awaits; a spawned one tells its context.
+    /// A task that was awaited goes on with the one who awaits; a spawned one tells its context; a forked one its siblings.
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
         template <class Promise>
         transfer await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
-            promise_base& promise = ended.promise();
-            if (promise.continuation_) return transfer_to(promise.continuation_);
-            std::coroutine_handle<> next = promise.owner_->ended();  // may destroy this frame: nothing of it is touched after this
+            Promise& promise = ended.promise();
+            if ((promise.continuation_ & no_coroutine) == 0) [[likely]] {
+                return transfer_to(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(promise.continuation_)));
+            }
+            // Nothing of this frame is touched after these calls: it may be gone.
+            std::coroutine_handle<> next;
+            if (promise.continuation_ == no_coroutine) {
+                next = promise.owner_->ended();
+            } else if constexpr (requires { promise.has_failed(); }) {
+                auto& place = *reinterpret_cast<fork_place*>(promise.continuation_ & ~no_coroutine);
+                next = place.ended(place, promise.has_failed());
+            }
             return next ? transfer_to(next) : transfer_to_nobody();
         }
         void await_resume() const noexcept {}
@@ -45,8 +65,10 @@ class promise_base : public in_frame_memory {
     final_awaiter final_suspend() const noexcept { return {}; }
 
   private:
+    static constexpr std::uintptr_t no_coroutine = 1;  // mark of other things than addresses of coroutines; alone: tell the context
+
     context* owner_ = nullptr;
-    std::coroutine_handle<> continuation_;
+    std::uintptr_t continuation_ = no_coroutine;
 };
 
 template <class Promise>
@@ -84,6 +106,7 @@ class promise_result : public promise_base {
         kind_ = kind::exception;
     }
 
+    bool has_failed() const noexcept { return kind_ == kind::exception; }
     std::exception_ptr failure() const noexcept { return kind_ == kind::exception ? exception_ : nullptr; }
     T take() {
         if (kind_ == kind::exception) std::rethrow_exception(exception_);
@@ -108,6 +131,7 @@ class promise_result<void> : public promise_base {
   public:
     void return_void() const noexcept {}
     void unhandled_exception() noexcept { exception_ = std::current_exception(); }
+    bool has_failed() const noexcept { return exception_ != nullptr; }
     std::exception_ptr failure() const noexcept { return exception_; }
     void take() const {
         if (exception_) std::rethrow_exception(exception_);

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <peal/detail/work_item.hpp>
+#include <peal/task/context.hpp>
+
+namespace peal::rt {
+
+inline constexpr unsigned priorities = 3;
+constexpr unsigned index_of(priority urgency) noexcept { return static_cast<unsigned>(urgency); }
+inline priority priority_of(const detail::work_item& item) noexcept {
+    return item.owner != nullptr ? item.owner->priority() : priority::normal;
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+
+// Models of falling asleep (P3, runtime/sched/README.md): the product's worker loop, idle and driver state against one who brings work, and
+// nothing else, so that much of it is searched. Who brings it waits until it was done: a lost wake-up is a deadlock.
+
+#include <coroutine>
+#include <functional>
+#include <optional>
+
+#include <sched/scheduler.hpp>
+#include <task/blocking_threads.hpp>
+
+#include "model_driver.hpp"
+#include "tasks.hpp"
+
+namespace {
+
+using model::settings;
+
+settings falling_asleep() {
+    settings bounds;
+    bounds.preempt(2).stale(2).spurious(0).at_most(15'000).at_random(15'000);
+    bounds.steps = 20'000;
+    return bounds;
+}
+
+/// The list of all schedulers is made when the first one is, and kept: not by an execution.
+[[maybe_unused]] const bool list_is_made = [] {
+    peal::rt::scheduler first{peal::rt::scheduler_settings{}};
+    first.shutdown(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
+    return true;
+}();
+
+/// A piece of work: a coroutine that runs a function.
+class work : public peal::detail::work_item {
+  public:
+    explicit work(std::function<void()> function) : function_(std::move(function)), coroutine_(run(*this)) { handle = coroutine_.handle; }
+    ~work() { coroutine_.handle.destroy(); }
+
+  private:
+    struct coroutine {
+        struct promise_type {
+            coroutine get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+            std::suspend_always initial_suspend() noexcept { return {}; }
+            std::suspend_always final_suspend() noexcept { return {}; }
+            void return_void() {}
+            void unhandled_exception() {}
+        };
+        std::coroutine_handle<promise_type> handle;
+    };
+    static coroutine run(work& self) {
+        self.function_();
+        co_return;
+    }
+    std::function<void()> function_;
+    coroutine coroutine_;
+};
+
+/// Workers on threads of their own. The body is the one who brings work.
+class workers {
+  public:
+    explicit workers(unsigned count) : none_("model", 1), scheduler_(with(count)) {
+        scheduler_.start([this](unsigned) { return std::make_unique<model::model_driver>(none_); });
+    }
+    ~workers() { scheduler_.shutdown(std::chrono::hours(1), std::chrono::hours(1)); }
+    peal::rt::scheduler* operator->() { return &scheduler_; }
+
+  private:
+    static peal::rt::scheduler_settings with(unsigned count) {
+        peal::rt::scheduler_settings settings;
+        settings.workers = count;
+        return settings;
+    }
+    peal::rt::blocking_pool none_;
+    peal::rt::scheduler scheduler_;
+};
+
+MODEL("parking: an item for this worker, through its inbox", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(1);
+    all->enqueue_on(0, item);
+    done.await();
+}
+
+MODEL("parking: an item for any worker, through the injection queue", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(1);
+    all->enqueue(item);
+    done.await();
+}
+
+MODEL("parking: several items at once, through the injection queue", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(1);
+    peal::detail::work_list several;
+    several.push_back(item);
+    all->injected().push_all(several);
+    all->wake_one();
+    done.await();
+}
+
+MODEL("parking: two workers, an item for any of them", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    workers all(2);
+    all->enqueue(item);
+    done.await();
+}
+
+MODEL("parking: an item in the queue of a worker that is busy", falling_asleep()) {
+    // The first worker pushes an item onto its own queue and blocks: the other one, wherever it is in falling asleep, must come.
+    model::event stolen, done;
+    workers* its = nullptr;
+    work item([&] { stolen.raise(); });
+    work busy([&] {
+        (*its)->this_worker()->push_spawned(item);
+        stolen.await();
+        done.raise();
+    });
+    workers all(2);
+    its = &all;
+    all->enqueue_on(0, busy);
+    done.await();
+}
+
+MODEL("parking: two items at once, and the first one blocks", falling_asleep()) {
+    // Whoever found the first item passes the errand on, or the second is never run.
+    model::event first_runs, second_has_run, done;
+    work first([&] {
+        first_runs.raise();
+        second_has_run.await();
+        done.raise();
+    });
+    work second([&] { second_has_run.raise(); });
+    workers all(2);
+    all->enqueue(first);
+    all->enqueue(second);
+    done.await();
+}
+
+MODEL("parking: shutdown meets a worker that falls asleep", falling_asleep()) { workers all(1); }
+
+// ---- the driver alone --------------------------------------------------------------------------------------------------------------------
+
+/// An operation that a blocking thread has performed.
+class performed final : public peal::detail::operation {
+  public:
+    performed() : operation(peal::detail::operation_kind::nop) { outstanding = 1; }
+};
+
+/// What every owner of a driver does, by the contract of driver.hpp.
+void wait_for_one(peal::rt::driver& driver) {
+    peal::detail::work_list ready;
+    while (ready.empty()) {
+        driver.prepare_to_park();
+        if (driver.has_messages()) {
+            driver.stay_awake();
+            driver.poll(ready);
+        } else {
+            driver.wait(ready, peal::rt::time_point::max());
+        }
+    }
+}
+
+struct one_driver {
+    peal::rt::blocking_pool none{"model", 1};
+    std::optional<model::model_driver> driver{std::in_place, none};
+};
+
+struct bystander final : peal::detail::spawned_context {
+    bystander() : spawned_context(peal::spawn_options("model"), nullptr) {}
+    std::exception_ptr failure() const noexcept override { return nullptr; }
+    void drop_payload() noexcept override {}
+};
+
+MODEL("driver: completed by a blocking thread while its owner falls asleep", settings().preempt(4).stale(4)) {
+    one_driver its;
+    auto* task = new bystander;
+    performed operation;
+    operation.owner = task;
+    model::check(task->arm(operation), "armed");
+    model::parallel([&] { wait_for_one(*its.driver); }, [&] { its.driver->completed_elsewhere(operation); });
+    task->abandon();
+}
+
+MODEL("driver: two blocking threads, and the owner sleeps once for both", settings().preempt(3).stale(2)) {
+    one_driver its;
+    auto* task = new bystander;
+    auto* other = new bystander;
+    performed first, second;
+    first.owner = task;
+    second.owner = other;
+    model::check(task->arm(first) && other->arm(second), "armed");
+    model::parallel(
+        [&] {
+            peal::detail::work_list ready;
+            while (ready.size() != 2) {
+                its.driver->prepare_to_park();
+                if (its.driver->has_messages()) {
+                    its.driver->stay_awake();
+                    its.driver->poll(ready);
+                } else {
+                    peal::detail::work_list more;
+                    its.driver->wait(more, peal::rt::time_point::max());
+                    ready.append(more);
+                }
+            }
+        },
+        [&] { its.driver->completed_elsewhere(first); }, [&] { its.driver->completed_elsewhere(second); });
+    task->abandon();
+    other->abandon();
+}
+
+MODEL("driver: stopped while its owner falls asleep, and completed by a blocking thread", settings().preempt(3).stale(2)) {
+    one_driver its;
+    auto* task = new bystander;
+    performed operation;
+    operation.owner = task;
+    operation.home = &*its.driver;
+    model::check(task->arm(operation), "armed");
+    model::parallel([&] { wait_for_one(*its.driver); }, [&] { its.driver->completed_elsewhere(operation); }, [&] { task->request_stop(); });
+    task->abandon();
+}
+
+MODEL("driver: destroyed when two who called it at the same time have left", settings().preempt(3).stale(1)) {
+    one_driver its;
+    auto* task = new bystander;
+    auto* other = new bystander;
+    performed first, second;
+    first.owner = task;
+    second.owner = other;
+    model::check(task->arm(first) && other->arm(second), "armed");
+    model::parallel(
+        [&] {
+            for (std::size_t count = 0; count < 2;) {
+                peal::detail::work_list ready;
+                its.driver->prepare_to_park();
+                if (its.driver->has_messages()) {
+                    its.driver->stay_awake();
+                    its.driver->poll(ready);
+                } else {
+                    its.driver->wait(ready, peal::rt::time_point::max());
+                }
+                count += ready.size();
+            }
+            its.driver->wait_for_callers();
+            its.driver.reset();
+        },
+        [&] { its.driver->completed_elsewhere(first); }, [&] { its.driver->completed_elsewhere(second); });
+    task->abandon();
+    other->abandon();
+}
+
+MODEL("driver: destroyed when those who called it have left", settings().preempt(4).stale(3)) {
+    one_driver its;
+    auto* task = new bystander;
+    performed operation;
+    operation.owner = task;
+    model::check(task->arm(operation), "armed");
+    model::parallel(
+        [&] {
+            wait_for_one(*its.driver);
+            its.driver->wait_for_callers();
+            its.driver.reset();
+        },
+        [&] { its.driver->completed_elsewhere(operation); });
+    task->abandon();
+}
+
+}  // namespace

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+
+// Models of a pool as a whole: the product's scheduler and workers on threads of the explorer, with a driver whose kernel is a few lines
+// (model_driver.hpp). Parking and waking, searching, the inbox, acceptance against shutdown, operations against stoppers, and a scope that waits in
+// its destructor. A lost wake-up is a deadlock here: nobody looks again by himself.
+//
+// An execution has some hundred steps, so none of these is searched to the end; what they stand on is, in the other programs.
+
+#include <optional>
+
+#include <peal/detail/operation.hpp>
+#include <peal/sync/event.hpp>
+#include <peal/task/as_result.hpp>
+#include <peal/task/scope.hpp>
+#include <peal/task/yield.hpp>
+
+#include <sched/scheduler.hpp>
+#include <task/blocking_threads.hpp>
+
+#include "model_driver.hpp"
+#include "tasks.hpp"
+
+namespace {
+
+using model::settings;
+
+settings whole_pool(unsigned preemptions = 2, unsigned stale = 1) {
+    settings bounds;
+    bounds.preempt(preemptions).stale(stale).spurious(0).at_most(6'000).at_random(14'000);
+    bounds.steps = 20'000;
+    return bounds;
+}
+
+/// A list of all schedulers is made when the first one is, and kept: not by an execution.
+[[maybe_unused]] const bool list_is_made = [] {
+    std::vector<std::unique_ptr<peal::rt::scheduler>> some;
+    for (int i = 0; i < 3; ++i) some.push_back(std::make_unique<peal::rt::scheduler>(peal::rt::scheduler_settings{}));
+    for (auto& each : some) each->shutdown(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
+    return true;
+}();
+
+class pool {
+  public:
+    explicit pool(unsigned workers) : none_("model", 1), scheduler_(with(workers)) {
+        drivers_.resize(workers);
+        scheduler_.start([this](unsigned index) {
+            auto made = std::make_unique<model::model_driver>(none_);
+            drivers_[index] = made.get();
+            return made;
+        });
+    }
+    /// Returns when all tasks have ended.
+    peal::rt::end_report shut_down() { return scheduler_.shutdown(std::chrono::hours(1), std::chrono::hours(1)); }
+    peal::rt::end_report cancel_all() { return scheduler_.shutdown(std::chrono::milliseconds(0), std::chrono::hours(1)); }
+
+    template <class Function, class... Arguments>
+    auto spawn(Function function, Arguments&&... arguments) {
+        return peal::detail::start_spawned(scheduler_, nullptr,
+                                           peal::detail::make_spawned(peal::spawn_options("model"), &scheduler_, std::move(function),
+                                                                      std::forward<Arguments>(arguments)...));
+    }
+    peal::rt::scheduler& scheduler() { return scheduler_; }
+    model::model_driver& driver(unsigned index) { return *drivers_[index]; }
+
+  private:
+    static peal::rt::scheduler_settings with(unsigned workers) {
+        peal::rt::scheduler_settings settings;
+        settings.workers = workers;
+        return settings;
+    }
+    peal::rt::blocking_pool none_;
+    std::vector<model::model_driver*> drivers_;
+    peal::rt::scheduler scheduler_;
+};
+
+peal::task<> count(int& ends) {
+    ++ends;
+    co_return;
+}
+
+// ---- parking and waking ----------------------------------------------------------------------------------------------------------------
+
+MODEL("pool of one: two tasks from two threads outside", whole_pool()) {
+    pool p(1);
+    int first = 0, second = 0;
+    model::parallel([&] { p.spawn(count, std::ref(first)); }, [&] { p.spawn(count, std::ref(second)); });
+    auto report = p.shut_down();
+    model::check(first == 1 && second == 1 && report.drained, "both have run");
+}
+
+MODEL("pool of two: two tasks from two threads outside", whole_pool(2, 1)) {
+    pool p(2);
+    int first = 0, second = 0;
+    model::parallel([&] { p.spawn(count, std::ref(first)); }, [&] { p.spawn(count, std::ref(second)); });
+    p.shut_down();
+    model::check(first == 1 && second == 1, "both have run");
+}
+
+MODEL("pool of one: an event from outside wakes a task while its worker parks", whole_pool(3, 1)) {
+    pool p(1);
+    peal::event happened;
+    int ends = 0;
+    auto wait = [](peal::event& awaited, int& ended) -> peal::task<> {
+        co_await awaited.wait();
+        ++ended;
+    };
+    p.spawn(wait, std::ref(happened), std::ref(ends));
+    model::parallel([&] { happened.set(); }, [] {});
+    p.shut_down();
+    model::check(ends == 1, "woken");
+}
+
+MODEL("pool of two: what lies behind a task that blocks its worker is stolen", whole_pool()) {
+    // The first task does not let go of its worker before the second has run: the other worker must come for it.
+    pool p(2);
+    model::event second_has_run;
+    int ends = 0;
+    auto first = [](pool& its, model::event& awaited, int& ended) -> peal::task<> {
+        auto second = [](model::event& told, int& counted) -> peal::task<> {
+            ++counted;
+            told.raise();
+            co_return;
+        };
+        its.spawn(second, std::ref(awaited), std::ref(ended));
+        awaited.await();
+        ++ended;
+        co_return;
+    };
+    p.spawn(first, std::ref(p), std::ref(second_has_run), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 2, "both have run");
+}
+
+MODEL("pool of two: a task woken by one that blocks is taken as a last resort", whole_pool()) {
+    // It lies in the LIFO slot of the worker that is blocked by whoever woke it. For a while: nobody is woken for what lies in that slot, so
+    // a searcher that came too early leaves it there until its owner goes on.
+    pool p(2);
+    model::event other_has_run;
+    peal::event happened;
+    int ends = 0;
+    auto wait = [](peal::event& awaited, model::event& tells, int& ended) -> peal::task<> {
+        co_await awaited.wait();
+        ++ended;
+        tells.raise();
+    };
+    auto wake = [](peal::event& told, model::event& awaited, pool& its, int& ended) -> peal::task<> {
+        told.set();
+        its.spawn(count, std::ref(ended));  // so that somebody is woken to search
+        static_cast<void>(awaited.await_a_while());
+        co_return;
+    };
+    int other = 0;
+    p.spawn(wait, std::ref(happened), std::ref(other_has_run), std::ref(ends));
+    p.spawn(wake, std::ref(happened), std::ref(other_has_run), std::ref(p), std::ref(other));
+    p.shut_down();
+    model::check(ends == 1 && other == 1, "all have run");
+}
+
+MODEL("pool of two: two tasks woken by one that blocks, the second displaces the first", whole_pool(2, 0)) {
+    pool p(2);
+    model::event first_has_run, second_has_run;
+    peal::event one, other;
+    int first = 0, second = 0, third = 0;
+    auto wait = [](peal::event& awaited, model::event& tells, int& ended) -> peal::task<> {
+        co_await awaited.wait();
+        ++ended;
+        tells.raise();
+    };
+    auto wake = [](peal::event& a, peal::event& b, model::event& a_ran, model::event& b_ran, pool& its, int& ended) -> peal::task<> {
+        its.spawn(count, std::ref(ended));  // so that somebody searches, also in the LIFO slot
+        a.set();
+        b.set();
+        static_cast<void>(a_ran.await_a_while());
+        static_cast<void>(b_ran.await_a_while());
+        co_return;
+    };
+    p.spawn(wait, std::ref(one), std::ref(first_has_run), std::ref(first));
+    p.spawn(wait, std::ref(other), std::ref(second_has_run), std::ref(second));
+    p.spawn(wake, std::ref(one), std::ref(other), std::ref(first_has_run), std::ref(second_has_run), std::ref(p), std::ref(third));
+    p.shut_down();
+    model::check(first == 1 && second == 1 && third == 1, "each once");
+}
+
+MODEL("pool of two: from worker to worker through the inbox", whole_pool()) {
+    pool p(2);
+    int ends = 0;
+    class hop : public peal::detail::work_item {
+      public:
+        hop(pool& its, unsigned to) : its_(its), to_(to) {}
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<peal::task<>::promise_type> awaiting) noexcept {
+            handle = awaiting;
+            owner = &awaiting.promise().owner();
+            peal::detail::enqueue_on(its_.scheduler(), to_, *this);
+        }
+        void await_resume() const noexcept {
+            model::check(peal::detail::this_thread.worker->index() == to_, "there");
+        }
+
+      private:
+        pool& its_;
+        unsigned to_;
+    };
+    auto travel = [](pool& its, int& ended) -> peal::task<> {
+        for (unsigned to : {0u, 1u, 0u}) {
+            hop next(its, to);
+            co_await next;
+        }
+        ++ended;
+    };
+    p.spawn(travel, std::ref(p), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 1, "arrived");
+}
+
+// ---- acceptance and shutdown -------------------------------------------------------------------------------------------------------------
+
+MODEL("pool of one: spawned from outside against shutdown", whole_pool(3, 2)) {
+    pool p(1);
+    int ends = 0;
+    bool refused = false;
+    model::parallel(
+        [&] {
+            try {
+                p.spawn(count, std::ref(ends));
+            } catch (const std::system_error&) {
+                refused = true;
+            }
+        },
+        [&] { p.shut_down(); });
+    auto counts = p.scheduler().counts();
+    model::check(ends == (refused ? 0 : 1), "accepted and run, or refused");
+    model::check(counts.live() == 0 && counts.accepted == 1, "counted");
+}
+
+MODEL("pool of one: shutdown lets tasks end what they began", whole_pool()) {
+    pool p(1);
+    int ends = 0;
+    auto begin = [](pool& its, int& ended) -> peal::task<> {
+        co_await peal::yield();
+        its.spawn(count, std::ref(ended));  // still accepted: from inside, while it drains
+        ++ended;
+    };
+    p.spawn(begin, std::ref(p), std::ref(ends));
+    auto report = p.shut_down();
+    model::check(ends == 2 && report.drained, "both have run");
+}
+
+MODEL("pool of one: shutdown cancels what waits for ever", whole_pool()) {
+    pool p(1);
+    peal::event never;
+    bool canceled = false;
+    auto wait = [](peal::event& awaited, bool& stopped) -> peal::task<> {
+        try {
+            co_await awaited.wait();
+        } catch (const std::system_error&) {
+            stopped = true;
+        }
+    };
+    p.spawn(wait, std::ref(never), std::ref(canceled));
+    auto report = p.cancel_all();
+    model::check(canceled && report.not_stopped.empty(), "stopped");
+}
+
+// ---- operations ----------------------------------------------------------------------------------------------------------------------
+
+peal::task<> operate(std::int32_t& outcome) {
+    peal::detail::void_operation operation(peal::detail::operation_kind::nop);
+    auto result = co_await peal::as_result(operation);
+    outcome = result ? 1 : result.error().is_canceled() ? 2 : 3;
+}
+
+MODEL("operation: its completion against a stop", whole_pool(3, 1)) {
+    pool p(1);
+    std::int32_t outcome = 0;
+    auto handle = p.spawn(operate, std::ref(outcome));
+    peal::stop_handle stop = handle.stop_handle();
+    model::parallel([&] { p.driver(0).complete_one(0); }, [&] { stop.request_stop(); });
+    p.shut_down();
+    model::check(outcome == 1 || outcome == 2, "one of two ends");
+}
+
+// ---- a scope that waits in its destructor ---------------------------------------------------------------------------------------------
+
+MODEL("scope: its destructor runs or awaits the children", whole_pool()) {
+    pool p(2);
+    int ends = 0;
+    auto parent = [](int& ended) -> peal::task<> {
+        int children = 0;
+        {
+            peal::scope scope;
+            auto child = [](int& counted) -> peal::task<> {
+                ++counted;
+                co_return;
+            };
+            scope.spawn(child, std::ref(children));
+        }
+        model::check(children == 1, "none outlives it");
+        ++ended;
+        co_return;
+    };
+    p.spawn(parent, std::ref(ends));
+    p.shut_down();
+    model::check(ends == 1, "ended");
+}
+
+MODEL("scope: join against the ends of two children", whole_pool()) {
+    pool p(2);
+    int ends = 0;
+    auto parent = [](int& ended) -> peal::task<> {
+        int first = 0, second = 0;
+        peal::scope scope;
+        scope.spawn(count, std::ref(first));
+        scope.spawn(count, std::ref(second));
+        co_await scope.join();
+        model::check(first == 1 && second == 1, "both have ended");
+        ++ended;
+    };
+    p.spawn(parent, std::ref(ends));
+    p.shut_down();
+    model::check(ends == 1, "ended");
+}
+
+}  // namespace

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+
+// Models of timers: disarmed by another thread while they fire, and what stands on them: sleeping, a limit on one operation, a limit on a
+// task. The worker behind the seam (its wheel, its clock) is this file's: one owner, who arms and advances.
+
+#include <optional>
+
+#include <peal/combine/timeout.hpp>
+#include <peal/detail/leaf_operation.hpp>
+#include <peal/sync/event.hpp>
+#include <peal/time/sleep.hpp>
+
+#include <task/blocking_threads.hpp>
+#include <task/driver.hpp>
+#include <task/this_driver.hpp>
+#include <task/unhandled.hpp>
+#include <time/wheel.hpp>
+
+#include "tasks.hpp"
+
+// ---- the seam -------------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+using namespace std::chrono_literals;
+using model::settings;
+using model::started_task;
+
+const peal::rt::time_point begin{1h};
+
+struct nobody : peal::rt::blocking_pool {
+    nobody() : blocking_pool("model", 1) {}
+};
+
+/// Of the owner: a clock that stands still, and nothing to wait for.
+class standing_clock final : public peal::rt::driver {
+  public:
+    explicit standing_clock(peal::rt::blocking_pool& none) : driver(none) {}
+    void submit(peal::detail::operation&) noexcept override {}
+    void reap(peal::detail::work_list&) noexcept override {}
+    void poll(peal::detail::work_list&) noexcept override {}
+    std::size_t in_flight() const noexcept override { return 0; }
+    void close(int) noexcept override {}
+    peal::rt::time_point now() const noexcept override { return begin; }
+
+  private:
+    void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {}
+    void interrupt() noexcept override {}
+    void cancel_in_flight(peal::detail::operation&) noexcept override {}
+    void resubmit(peal::detail::operation&) noexcept override {}
+    void close_under_lock(int) noexcept override {}
+};
+
+/// As on a worker, whoever is woken runs after what woke it, and on that thread.
+peal::detail::work_list woken[5];
+
+void run_woken() {
+    peal::detail::work_list& mine = woken[model::thread_index()];
+    while (!mine.empty()) {
+        peal::detail::work_item& item = mine.pop_front();
+        peal::context* before = std::exchange(peal::detail::this_thread.current, item.owner);
+        peal::detail::resume_chain(item.handle);
+        peal::detail::this_thread.current = before;
+    }
+}
+
+struct owner_state {
+    nobody none;
+    standing_clock clock{none};
+    peal::rt::wheel timers;
+};
+owner_state* owner = nullptr;  // of the execution; made by the body
+
+class with_owner {
+  public:
+    with_owner() {
+        owner = &state_;
+        for (auto& each : woken) each = {};
+    }
+    ~with_owner() { owner = nullptr; }
+    void time_passes() {
+        state_.timers.advance(begin + 1s);
+        run_woken();
+    }
+    peal::rt::wheel& timers() { return state_.timers; }
+
+  private:
+    owner_state state_;
+};
+
+}  // namespace
+
+namespace peal::rt {
+
+driver* this_driver() noexcept { return &owner->clock; }
+wheel* this_wheel() noexcept { return &owner->timers; }
+void count_ended(scheduler&, detail::outcome) noexcept {}
+void report_unhandled(std::exception_ptr, const context&, scheduler*) noexcept {}
+void report_unhandled_late(std::exception_ptr, const context&, scheduler*) noexcept {}
+
+}  // namespace peal::rt
+
+namespace peal::detail {
+
+void enqueue_woken(work_item& item) noexcept { woken[model::thread_index()].push_back(item); }
+void enqueue(rt::scheduler&, work_item& item) noexcept { enqueue_woken(item); }
+rt::scheduler* current_scheduler() noexcept { return nullptr; }
+
+}  // namespace peal::detail
+
+namespace {
+
+// ---- wheel ------------------------------------------------------------------------------------------------------------------------------
+
+struct counted_timer : peal::detail::timer {
+    counted_timer() : timer(&counted_timer::fired) {}
+    static void fired(timer& self) noexcept { ++static_cast<counted_timer&>(self).count; }
+    int count = 0;
+};
+
+MODEL("wheel: disarmed by another thread while it fires", settings().preempt(4).stale(4)) {
+    peal::rt::wheel wheel;
+    counted_timer timer;
+    model::check(wheel.arm(timer, begin + 1ms, begin), "armed");
+    bool disarmed = false;
+    model::parallel([&] { wheel.advance(begin + 1s); }, [&] { disarmed = wheel.disarm(timer); });
+    model::check(timer.count == (disarmed ? 0 : 1) && wheel.size() == 0, "one of two");
+}
+
+MODEL("wheel: two timers of one slot, disarmed by two while they fire", settings().preempt(3).stale(3)) {
+    peal::rt::wheel wheel;
+    counted_timer a, b;
+    model::check(wheel.arm(a, begin + 1ms, begin) && wheel.arm(b, begin + 1ms, begin), "armed");
+    bool a_disarmed = false, b_disarmed = false;
+    model::parallel([&] { wheel.advance(begin + 1s); }, [&] { a_disarmed = wheel.disarm(a); }, [&] { b_disarmed = wheel.disarm(b); });
+    model::check(a.count == (a_disarmed ? 0 : 1) && b.count == (b_disarmed ? 0 : 1) && wheel.size() == 0, "one of two, each");
+}
+
+MODEL("wheel: the owner arms while another thread disarms", settings().preempt(4).stale(4)) {
+    peal::rt::wheel wheel;
+    counted_timer a, b;
+    model::check(wheel.arm(a, begin + 1ms, begin), "armed");
+    bool disarmed = false;
+    model::parallel(
+        [&] {
+            model::check(wheel.arm(b, begin + 1ms, begin), "armed");
+            model::check(wheel.next_advance() != peal::rt::wheel::never, "something is armed");
+            wheel.advance(begin + 1s);
+        },
+        [&] { disarmed = wheel.disarm(a); });
+    model::check(a.count == (disarmed ? 0 : 1) && b.count == 1 && wheel.size() == 0, "one of two, and the other");
+}
+
+// ---- sleeping ---------------------------------------------------------------------------------------------------------------------------
+
+MODEL("sleep: stopped while its time is over", settings().preempt(4).stale(3)) {
+    with_owner seam;
+    auto sleep = [](bool& canceled) -> peal::task<> {
+        try {
+            co_await peal::sleep_for(1ms);
+        } catch (const std::system_error&) {
+            canceled = true;
+        }
+    };
+    bool canceled = false;
+    started_task a(sleep, std::ref(canceled));
+    model::parallel(
+        [&] {
+            a.start();
+            run_woken();
+            seam.time_passes();
+        },
+        [&] { a.request_stop(), run_woken(); });
+    model::check(a.has_ended() && seam.timers().size() == 0, "awake");
+}
+
+// ---- a limit on one operation ---------------------------------------------------------------------------------------------------------------
+
+peal::task<> wait_limited(peal::event& awaited, int& how) {
+    try {
+        co_await peal::timeout(1ms, awaited.wait());
+        how = 1;
+    } catch (const std::system_error& failure) {
+        how = failure.code() == std::errc::timed_out ? 2 : 3;
+    }
+}
+
+MODEL("timeout of one operation: it happens while the time is over", settings().preempt(4).stale(3)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(wait_limited, std::ref(happened), std::ref(how));
+    a.start();
+    model::parallel([&] { seam.time_passes(); }, [&] { happened.set(), run_woken(); });
+    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
+}
+
+MODEL("timeout of one operation: stopped, and it happens, while the time is over", settings().preempt(2).stale(1)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(wait_limited, std::ref(happened), std::ref(how));
+    model::parallel(
+        [&] {
+            a.start();
+            run_woken();
+            seam.time_passes();
+        },
+        [&] { happened.set(), run_woken(); }, [&] { a.request_stop(), run_woken(); });
+    model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
+}
+
+// ---- a limit on a task --------------------------------------------------------------------------------------------------------------------
+
+peal::task<> wait_for(peal::event& awaited) { co_await awaited.wait(); }
+
+peal::task<> wait_limited_task(peal::event& awaited, int& how) {
+    try {
+        co_await peal::timeout(1ms, wait_for(awaited));
+        how = 1;
+    } catch (const std::system_error& failure) {
+        how = failure.code() == std::errc::timed_out ? 2 : 3;
+    }
+}
+
+MODEL("timeout of a task: it ends while the time is over", settings().preempt(4).stale(2)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(wait_limited_task, std::ref(happened), std::ref(how));
+    a.start();
+    model::parallel([&] { seam.time_passes(); }, [&] { happened.set(), run_woken(); });
+    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
+}
+
+MODEL("timeout of a task: stopped, and it ends, while the time is over", settings().preempt(2).stale(1)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(wait_limited_task, std::ref(happened), std::ref(how));
+    model::parallel(
+        [&] {
+            a.start();
+            run_woken();
+            seam.time_passes();
+        },
+        [&] { happened.set(), run_woken(); }, [&] { a.request_stop(), run_woken(); });
+    model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
+}
+
+}  // namespace
