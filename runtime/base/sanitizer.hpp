@@ -6,20 +6,7 @@
 
 #include <cstddef>
 
-#if defined(__SANITIZE_THREAD__)
-#define PEAL_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PEAL_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define PEAL_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PEAL_ASAN 1
-#endif
-#endif
+#include <peal/detail/config.hpp>
 
 #ifdef PEAL_TSAN
 extern "C" void __tsan_acquire(void* address);

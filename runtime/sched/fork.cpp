@@ -26,12 +26,7 @@ std::coroutine_handle<> fork_branch::ended() noexcept {
 std::coroutine_handle<> fork_group::arrive(std::uint32_t children) noexcept {
     if (pending_.fetch_sub(children, std::memory_order_acq_rel) != children) return nullptr;  // [G1]
     handle = parent_;
-    if (current_scheduler() != owner->scheduler()) {
-        enqueue_woken(*this);
-        return nullptr;
-    }
-    this_thread.current = owner;
-    return handle;
+    return go_on_with(*this);
 }
 
 void fork_group::fail() noexcept {

@@ -156,8 +156,9 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
 }
 
 bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) noexcept {
-    if (!accept_only(task, list)) return false;
-    if (worker* here = this_worker()) {
+    worker* here = this_worker();
+    if (!admit(here, task, list)) return false;
+    if (here != nullptr) {
         here->push_spawned(task);
     } else {
         inject(task);
@@ -176,8 +177,8 @@ void scheduler::enqueue_all(detail::work_list& items) noexcept {
     wake_one();
 }
 
-bool scheduler::accept_only(detail::spawned_context& task, detail::task_list* list) noexcept {
-    worker* here = this_worker();
+/// `here`: the calling thread's worker, or null.
+bool scheduler::admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept {
     if (here != nullptr) {
         here->count_accepted();
     } else {

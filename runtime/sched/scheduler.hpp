@@ -83,7 +83,7 @@ class scheduler {
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
     bool accept(detail::spawned_context& task, detail::task_list* list) noexcept;
-    bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept;
+    bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept { return admit(this_worker(), task, list); }
     void enqueue_all(detail::work_list& items) noexcept;
     injection_queue& injected() noexcept { return injected_; }
     rt::idle& idle() noexcept { return idle_; }
@@ -123,6 +123,7 @@ class scheduler {
         closed,  // none
     };
 
+    bool admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept;
     /// Brings an item from a thread that is no worker of ours.
     void inject(detail::work_item& item) noexcept;
     class visitor {
@@ -158,13 +159,13 @@ class scheduler {
     detail::atomic<std::uint64_t> outside_accepted_{0};
     detail::atomic<std::uint64_t> outside_ended_[4] = {};
 
-    detail::thread_mutex start_mutex_;           // guards the three below, while starting and while ending
+    detail::thread_mutex start_mutex_;     // guards the three below, while starting and while ending
     std::size_t ended_threads_ = 0;
     detail::thread_condition started_;
     unsigned start_answers_ = 0;
     std::exception_ptr start_failure_;
 
-    detail::thread_mutex shutdown_mutex_;        // one shutdown() at a time
+    detail::thread_mutex shutdown_mutex_;  // one shutdown() at a time
     bool shut_down_ = false;
     end_report report_;
 };

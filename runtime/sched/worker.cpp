@@ -67,9 +67,7 @@ void worker::run() noexcept {
             if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
         }
         if (detail::work_item* item = next()) {
-            end_search();
-            announce();
-            execute(*item);
+            run_found(*item);
             continue;
         }
         driver_->reap(ready_);
@@ -77,16 +75,13 @@ void worker::run() noexcept {
         timers_.advance(driver_->now());
         take_inbox();
         if (detail::work_item* item = next()) {
-            end_search();
-            announce();
-            execute(*item);
+            run_found(*item);
             continue;
         }
         if (run_forked(forks_.pop())) continue;
         if (detail::work_item* item = find_elsewhere()) {
             poll();  // hand over what this round submitted before the next round
-            announce();
-            execute(*item);
+            run_found(*item);
             continue;
         }
         if (searching_ && run_forked(from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::any); }))) {
@@ -97,6 +92,12 @@ void worker::run() noexcept {
         if (!spin()) park();
     }
     end_search();
+}
+
+void worker::run_found(detail::work_item& item) noexcept {
+    end_search();
+    announce();
+    execute(item);
 }
 
 void worker::execute(detail::work_item& item) noexcept {
@@ -113,15 +114,13 @@ detail::work_item* worker::next() noexcept {
     --until_poll_;
     if (scheduler_.injected().has_urgent()) [[unlikely]] take_injected(1);
     if (sole_ != nullptr) {
-        detail::work_item& item = *std::exchange(sole_, nullptr);
-        if (is_alone()) [[likely]] return &item;
-        push(item);
-        unannounced_ = true;
+        if (is_alone()) [[likely]] return std::exchange(sole_, nullptr);
+        queue_sole();
     }
     return uneven_ ? next_by_priority() : next_in_turn();
 }
 
-/// Nothing lies in any queue of this worker, as far as it sees.
+/// Nothing lies in any queue of this worker, as far as it sees. Not asked of sole_.
 bool worker::is_alone() const noexcept {
     return queues_[index_of(priority::normal)].size() == 0 && lifo_.load(std::memory_order_relaxed) == nullptr && pinned_.empty() &&
            !uneven_;
@@ -192,7 +191,7 @@ void worker::adjust_interval(time_point now) noexcept {
 
 void worker::take_ready() noexcept {
     if (!ready_.empty()) unannounced_ = true;
-    while (!ready_.empty()) push(ready_.pop_front());
+    push_each(ready_);
 }
 
 void worker::take_inbox() noexcept {
@@ -207,7 +206,7 @@ bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
     scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
     if (taken.empty()) return false;
-    while (!taken.empty()) push(taken.pop_front());
+    push_each(taken);
     unannounced_ = true;  // a worker that looked while they were in no queue may have gone to sleep
     return true;
 }
@@ -253,10 +252,7 @@ detail::work_item* worker::steal() noexcept {
 /// False: there was none.
 bool worker::run_forked(detail::fork_record* taken) noexcept {
     if (taken == nullptr) return false;
-    if (sole_ != nullptr) {  // no longer next
-        push(*std::exchange(sole_, nullptr));
-        unannounced_ = true;
-    }
+    queue_sole();  // no longer next
     end_search();
     announce();
     if (detail::work_item* item = taken->begin()) execute(*item);
@@ -327,7 +323,7 @@ bool worker::has_queued() const noexcept {
 }
 
 void worker::offer() noexcept {
-    if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
+    queue_sole();
     // A worker that is about to sleep does not look into the LIFO slots of others.
     if (detail::work_item* item = take_lifo()) push(*item);
     if (has_queued()) scheduler_.wake_one();
@@ -355,8 +351,15 @@ void worker::push_rescheduled(detail::work_item& item) noexcept {
         sole_ = &item;  // the caller comes back to the loop at once: it is not resumed in the middle of another item
         return;
     }
-    if (sole_ != nullptr) push(*std::exchange(sole_, nullptr));
+    queue_sole();
     push(item);
+    unannounced_ = true;
+}
+
+/// Something else came: what was to run next lines up.
+void worker::queue_sole() noexcept {
+    if (sole_ == nullptr) return;
+    push(*std::exchange(sole_, nullptr));
     unannounced_ = true;
 }
 
@@ -366,8 +369,12 @@ void worker::push_spawned(detail::work_item& item) noexcept {
 }
 
 void worker::push_all(detail::work_list& items) noexcept {
-    while (!items.empty()) push(items.pop_front());
+    push_each(items);
     scheduler_.wake_one();
+}
+
+void worker::push_each(detail::work_list& items) noexcept {
+    while (!items.empty()) push(items.pop_front());
 }
 
 void worker::push_woken(detail::work_item& item) noexcept {
@@ -591,7 +598,7 @@ void worker::run_only(detail::task_list& list) noexcept {
     }
     if (here.outer == nullptr) scheduler_.leave_nested_wait();
     nested_waits_ = here.outer;
-    while (!held_.empty()) push(held_.pop_front());  // of outer waits
+    push_each(held_);  // of outer waits
     if (!list.forget(ended)) {
         // [N1] the last child is between telling and letting go
         while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();

@@ -114,6 +114,8 @@ class worker {
     /// Any worker.
     detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
+    void push_each(detail::work_list& items) noexcept;
+    void queue_sole() noexcept;
     void take_ready() noexcept;
     void poll() noexcept;
     void adjust_interval(time_point now) noexcept;
@@ -127,6 +129,7 @@ class worker {
     bool run_forked(detail::fork_record* taken) noexcept;
     void end_search() noexcept;
     void announce() noexcept;
+    void run_found(detail::work_item& item) noexcept;
     void take_queued(detail::work_list& ready) noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;

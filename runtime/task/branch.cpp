@@ -37,12 +37,7 @@ void branch_group::leave() noexcept {
 std::coroutine_handle<> branch_group::branch_ended(branch& which) noexcept {
     std::uint32_t leaving = note_end(which);
     if (held_.fetch_sub(leaving, std::memory_order_acq_rel) != leaving || !may_resume()) return nullptr;  // [B1]
-    if (current_scheduler() != owner->scheduler()) {
-        enqueue_woken(*this);
-        return nullptr;
-    }
-    this_thread.current = owner;
-    return handle;
+    return go_on_with(*this);
 }
 
 bool branch_group::may_resume() noexcept {

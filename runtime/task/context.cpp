@@ -3,6 +3,7 @@
 #include <peal/task/context.hpp>
 
 #include <peal/detail/leaf_operation.hpp>
+#include <peal/detail/schedule.hpp>
 #include <peal/detail/this_thread.hpp>
 #include <peal/error.hpp>
 
@@ -94,6 +95,15 @@ context::time_point context::deadline() const noexcept {
 }
 
 namespace detail {
+
+std::coroutine_handle<> go_on_with(work_item& item) noexcept {
+    if (current_scheduler() != item.owner->scheduler()) {
+        enqueue_woken(item);
+        return nullptr;
+    }
+    this_thread.current = item.owner;
+    return item.handle;
+}
 
 peal::priority spawned_context::spawner_priority() noexcept {
     return this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal;

@@ -28,18 +28,6 @@
 namespace peal::detail {
 namespace {
 
-struct cache;
-
-struct alignas(64) chunk {
-    frame_lists* owner;  // first: owner_of()
-    std::size_t size_class;
-    chunk* older;  // of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned
-};
-
-chunk& chunk_of(void* memory) noexcept {
-    return *reinterpret_cast<chunk*>(reinterpret_cast<std::uintptr_t>(memory) & ~(std::uintptr_t{chunk_bytes} - 1));
-}
-
 struct cache : frame_lists {
     // owner only
     struct fresh_part {
@@ -47,7 +35,7 @@ struct cache : frame_lists {
         std::byte* end = nullptr;
     };
     fresh_part fresh[class_count];
-    chunk* newest = nullptr;
+    frame_chunk* newest = nullptr;
 
     // shared
     rt::mpsc_stack<free_block, &free_block::next> remote;
@@ -69,15 +57,15 @@ struct cache : frame_lists {
         fresh_part& from = fresh[size_class];
         std::size_t bytes = bytes_of(size_class);
         if (from.begin == nullptr || from.begin + bytes > from.end) {
-            void* memory = std::aligned_alloc(chunk_bytes, chunk_bytes);
+            void* memory = std::aligned_alloc(frame_chunk::bytes, frame_chunk::bytes);
             if (memory == nullptr) {
                 count(-1);
                 throw std::bad_alloc();
             }
             chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
-            newest = ::new (memory) chunk{this, size_class, newest};
-            from.begin = static_cast<std::byte*>(memory) + sizeof(chunk);
-            from.end = static_cast<std::byte*>(memory) + chunk_bytes;
+            newest = ::new (memory) frame_chunk{this, size_class, newest};
+            from.begin = static_cast<std::byte*>(memory) + sizeof(frame_chunk);
+            from.end = static_cast<std::byte*>(memory) + frame_chunk::bytes;
         }
         void* cut = from.begin;
         from.begin += bytes;
@@ -86,26 +74,21 @@ struct cache : frame_lists {
 
     void release(void* memory, std::size_t size_class) noexcept {
         count(-1);
-        auto* freed = static_cast<free_block*>(memory);
-        chunk& home = chunk_of(memory);
+        frame_chunk& home = chunk_of(memory);
         if (home.owner == this) {
-            keep(freed, size_class);
+            keep(memory, size_class);
         } else {
-            static_cast<cache*>(home.owner)->remote.push(*freed);
+            static_cast<cache*>(home.owner)->remote.push(*static_cast<free_block*>(memory));
         }
     }
 
   private:
     void* reuse(std::size_t size_class) noexcept {
-        free_block* reused = free[size_class];
-        if (reused == nullptr) return nullptr;
-        rt::unpoison(reused, bytes_of(size_class));
-        free[size_class] = reused->next;
-        return reused;
+        if (free[size_class] != nullptr) rt::unpoison(free[size_class], bytes_of(size_class));  // before its link is read
+        return take(size_class);
     }
-    void keep(free_block* freed, std::size_t size_class) noexcept {
-        freed->next = free[size_class];
-        free[size_class] = freed;
+    void keep(void* freed, std::size_t size_class) noexcept {
+        put(freed, size_class);
         rt::poison(freed, bytes_of(size_class));
     }
 };

@@ -72,7 +72,7 @@ using mapped_value = typename std::invoke_result_t<Function&, std::ranges::range
 template <class Range, class Function>
 class mapping {
   public:
-    using value = value_of_branch<mapped_value<Range, Function>>;
+    using value = value_or_nothing<mapped_value<Range, Function>>;
 
     mapping(Range& range, Function& function) : function_(function), next_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
 
@@ -127,7 +127,7 @@ class mapping {
 /// Requires: limit > 0 (asserted).   Allocates: the results, and frames.
 template <std::ranges::forward_range Range, class Function>
     requires detail::is_task<std::invoke_result_t<std::decay_t<Function>&, std::ranges::range_reference_t<Range>>>
-task<std::vector<detail::value_of_branch<detail::mapped_value<Range, std::decay_t<Function>>>>> map_concurrent(Range range, std::size_t limit,
+task<std::vector<detail::value_or_nothing<detail::mapped_value<Range, std::decay_t<Function>>>>> map_concurrent(Range range, std::size_t limit,
                                                                                                           Function function) {
     PEAL_ASSERT(limit != 0, "map_concurrent() with a limit of 0 would never begin");
     detail::mapping<Range, Function> all(range, function);

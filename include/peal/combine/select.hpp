@@ -20,8 +20,8 @@ namespace detail {
 
 /// What an alternative gives; nothing if it was stopped, because another one was served. So losing costs no exception.
 template <awaitable Awaited>
-task<std::optional<value_of_branch<await_result<Awaited>>>> attempt(std::remove_reference_t<Awaited>& awaited) {
-    using value = value_of_branch<await_result<Awaited>>;
+task<std::optional<value_or_nothing<await_result<Awaited>>>> attempt(std::remove_reference_t<Awaited>& awaited) {
+    using value = value_or_nothing<await_result<Awaited>>;
     if constexpr (reports_result<std::remove_reference_t<Awaited>>) {
         auto got = co_await as_result(awaited);
         if (!got) {
@@ -128,7 +128,7 @@ auto as_attempt(Awaited&& awaited) {
 template <awaitable... Awaited>
     requires(sizeof...(Awaited) != 0)
 auto select(Awaited&&... ops) {
-    return detail::select_operation<detail::value_of_branch<await_result<Awaited>>...>(
+    return detail::select_operation<detail::value_or_nothing<await_result<Awaited>>...>(
         detail::as_attempt(std::forward<Awaited>(ops))...);
 }
 

@@ -27,11 +27,11 @@ struct one_of;
 template <class... T>
 struct one_of<fixed_branches<T...>> {
     static_assert((!std::is_reference_v<T> && ...), "when_any() of tasks that give references: let them give pointers");
-    using type = std::variant<value_of_branch<T>...>;
+    using type = std::variant<value_or_nothing<T>...>;
 };
 template <class T>
 struct one_of<range_of_branches<T>> {
-    using type = value_of_branch<T>;
+    using type = value_or_nothing<T>;
 };
 
 enum class wins : bool { first_end, first_value };

@@ -5,8 +5,10 @@
 
 #include <concepts>
 #include <coroutine>
+#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include <peal/task/task.hpp>
 
@@ -57,6 +59,16 @@ template <awaitable T>
 using await_result = decltype(std::declval<std::remove_reference_t<decltype(detail::awaiter_of(std::declval<T>()))>&>().await_resume());
 
 namespace detail {
+
+/// void has no values: std::monostate stands for it where values lie side by side.
+template <class T>
+using value_or_nothing = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+/// What several of them give together: a tuple, or nothing if all give nothing.
+template <class... T>
+using all_values = std::conditional_t<(std::is_void_v<T> && ...), void, std::tuple<value_or_nothing<T>...>>;
+/// How one of them is kept until it is asked for: of a reference, the address.
+template <class T>
+using stored_value = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, value_or_nothing<T>>;
 
 template <awaitable Awaited>
 task<await_result<Awaited>> await_by_itself(std::remove_reference_t<Awaited>& awaited) {

@@ -22,8 +22,7 @@ namespace peal {
 /// How one of several tasks ended: by a value or by an exception.
 template <class T>
 class settled {
-    using stored = std::conditional_t<std::is_void_v<T>, std::monostate,
-                                      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+    using stored = detail::stored_value<T>;
 
   public:
     explicit settled(std::exception_ptr failure) noexcept : failure_(std::move(failure)) {}
@@ -52,12 +51,8 @@ class settled {
 
 namespace detail {
 
-/// void has no values: std::monostate stands for it where values lie side by side.
 template <class T>
-using value_of_branch = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
-
-template <class T>
-value_of_branch<T> take_value(branch_of<T>& from) {
+value_or_nothing<T> take_value(branch_of<T>& from) {
     if constexpr (std::is_void_v<T>) {
         from.take();
         return {};
@@ -79,7 +74,7 @@ settled<T> settle(branch_of<T>& from) {
 template <class... T>
 class fixed_branches {
   public:
-    using all_values = std::conditional_t<(std::is_void_v<T> && ...), void, std::tuple<value_of_branch<T>...>>;
+    using all_values = detail::all_values<T...>;
     using all_settled = std::tuple<settled<T>...>;
     static_assert(sizeof...(T) != 0);
 
@@ -110,7 +105,7 @@ class fixed_branches {
 template <class T>
 class range_of_branches {
   public:
-    using all_values = std::conditional_t<std::is_void_v<T>, void, std::vector<value_of_branch<T>>>;
+    using all_values = std::conditional_t<std::is_void_v<T>, void, std::vector<value_or_nothing<T>>>;
     using all_settled = std::vector<settled<T>>;
     static_assert(!std::is_reference_v<T>, "a range of tasks that give references: let them give pointers");
 

@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The few macros of peal: export, assertion, and the thread-local storage model.
+// The few macros of peal: export, assertion, and which sanitizer the code is built for.
 
 #if defined(PEAL_BUILD_SHARED)
 #define PEAL_EXPORT [[gnu::visibility("default")]]
 #else
 #define PEAL_EXPORT
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define PEAL_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PEAL_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define PEAL_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PEAL_ASAN 1
+#endif
 #endif
 
 namespace peal::detail {

@@ -3,8 +3,9 @@
 
 // fork_queue: what a worker has forked and not begun, newest last. The newest are the owner's alone: to fork one and to take it back
 // costs loads and stores. The oldest lie in a public part, from which other workers take one at a time; whenever the owner comes by and
-// finds it empty, it moves half of what it has there, and all of it while others are idle. After the split deque of Dinan et al. and of van Dijk and van de Pol ("Lace", 2014);
-// the difference is that both ends of the public part lie in one word, so that the owner needs no fence to take some of it back.
+// finds it empty, it moves half of what it has there, and all of it while others are idle. After the split deque of Dinan et al. and of
+// van Dijk and van de Pol ("Lace", 2014); the difference is that both ends of the public part lie in one word, so that the owner needs no
+// fence to take some of it back.
 //
 //     slots_   ... | taken ... split | ... head |       public: [taken, split)   private: [split, head)
 //

@@ -12,16 +12,10 @@
 namespace peal::detail {
 
 // AddressSanitizer, and the explorer of tests/model, are told of each block that is handed out or comes back: in frame_memory.cpp.
-#if defined(__SANITIZE_ADDRESS__) || defined(PEAL_MODEL)
-inline constexpr bool every_free_block_is_watched = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#ifdef PEAL_ASAN
 inline constexpr bool every_free_block_is_watched = true;
 #else
-inline constexpr bool every_free_block_is_watched = false;
-#endif
-#else
-inline constexpr bool every_free_block_is_watched = false;
+inline constexpr bool every_free_block_is_watched = is_explored;
 #endif
 
 /// Any thread. Throws std::bad_alloc when the system has no memory.
@@ -59,6 +53,17 @@ struct frame_lists {
         return size_class < small_classes ? (size_class + 1) * small_step : small_largest + (size_class - small_classes + 1) * large_step;
     }
 
+    /// Null if there is none.
+    free_block* take(std::size_t size_class) noexcept {
+        free_block* taken = free[size_class];
+        if (taken != nullptr) free[size_class] = taken->next;
+        return taken;
+    }
+    void put(void* freed, std::size_t size_class) noexcept {
+        auto* block = static_cast<free_block*>(freed);
+        block->next = free[size_class];
+        free[size_class] = block;
+    }
     void count(std::int64_t amount) noexcept {
         live.store(live.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);  // statistics; one writer
     }
@@ -67,10 +72,16 @@ struct frame_lists {
     atomic<std::int64_t> live{0};  // allocated by this thread minus freed by it: only the sum over all threads means something
 };
 
-/// Blocks are cut from chunks that are aligned to their size: the way from a block to its owner.
-inline constexpr std::size_t chunk_bytes = 64 * 1024;
-inline frame_lists* owner_of(void* block) noexcept {
-    return *reinterpret_cast<frame_lists**>(reinterpret_cast<std::uintptr_t>(block) & ~(std::uintptr_t{chunk_bytes} - 1));
+/// What blocks are cut from: aligned to its size, so that the way from a block to its owner is a mask.
+struct alignas(64) frame_chunk {
+    static constexpr std::size_t bytes = 64 * 1024;
+
+    frame_lists* owner;
+    std::size_t size_class;
+    frame_chunk* older;  // of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned
+};
+inline frame_chunk& chunk_of(void* block) noexcept {
+    return *reinterpret_cast<frame_chunk*>(reinterpret_cast<std::uintptr_t>(block) & ~(std::uintptr_t{frame_chunk::bytes} - 1));
 }
 
 /// Null before the thread's first frame, and when the thread ends.
@@ -81,9 +92,7 @@ struct in_frame_memory {
     static void* operator new(std::size_t size_bytes) {
         if constexpr (!every_free_block_is_watched) {
             if (frame_lists* mine = this_frames; mine != nullptr && size_bytes <= frame_lists::largest) [[likely]] {
-                free_block*& first = mine->free[frame_lists::class_of(size_bytes)];
-                if (free_block* taken = first) [[likely]] {
-                    first = taken->next;
+                if (void* taken = mine->take(frame_lists::class_of(size_bytes))) [[likely]] {
                     mine->count(1);
                     return taken;
                 }
@@ -94,11 +103,8 @@ struct in_frame_memory {
     static void operator delete(void* memory, std::size_t size_bytes) noexcept {
         if constexpr (!every_free_block_is_watched) {
             if (frame_lists* mine = this_frames; mine != nullptr && size_bytes <= frame_lists::largest) [[likely]] {
-                if (memory != nullptr && owner_of(memory) == mine) [[likely]] {
-                    auto* freed = static_cast<free_block*>(memory);
-                    free_block*& first = mine->free[frame_lists::class_of(size_bytes)];
-                    freed->next = first;
-                    first = freed;
+                if (memory != nullptr && chunk_of(memory).owner == mine) [[likely]] {
+                    mine->put(memory, frame_lists::class_of(size_bytes));
                     mine->count(-1);
                     return;
                 }

@@ -32,6 +32,10 @@ PEAL_EXPORT void enqueue_all(rt::scheduler& target, work_list& items) noexcept;
 /// What a coroutine waited for has happened: it goes on, on the calling worker if that belongs to its pool. Any thread.
 PEAL_EXPORT void enqueue_woken(work_item& item) noexcept;
 
+/// The same for the last act of a coroutine: gives the one that goes on with this thread, if the item's task runs in this pool; else the
+/// item is queued there, and none does.
+PEAL_EXPORT std::coroutine_handle<> go_on_with(work_item& item) noexcept;
+
 /// The pool of the calling worker or task; null elsewhere.
 PEAL_EXPORT rt::scheduler* current_scheduler() noexcept;
 

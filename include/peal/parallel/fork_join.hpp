@@ -19,8 +19,7 @@ namespace detail {
 
 template <class... T>
 class [[nodiscard("fork_join() does nothing until it is awaited")]] fork_operation {
-    using all_values =
-        std::conditional_t<(std::is_void_v<T> && ...), void, std::tuple<std::conditional_t<std::is_void_v<T>, std::monostate, T>...>>;
+    using all_values = detail::all_values<T...>;
     static constexpr std::size_t count = sizeof...(T);
 
   public:

@@ -22,9 +22,6 @@ namespace detail {
 template <class Function>
 class call_of final : public forked_call {
     using value = std::invoke_result_t<Function&>;
-    using stored = std::conditional_t<std::is_void_v<value>, std::monostate,
-                                      std::conditional_t<std::is_reference_v<value>, std::remove_reference_t<value>*, value>>;
-
   public:
     explicit call_of(Function& function) noexcept : forked_call(&call_of::run), function_(function) { push(); }
     /// Whoever leaves early leaves nothing behind.
@@ -59,13 +56,12 @@ class call_of final : public forked_call {
 
     Function& function_;
     bool ended_ = false;
-    std::optional<stored> value_;
+    std::optional<stored_value<value>> value_;
 };
 
 /// What a call gives as a part of a pair: references stay references.
 template <class Function>
-using given_by = std::conditional_t<std::is_void_v<std::invoke_result_t<Function&>>, std::monostate,
-                                    std::remove_cv_t<std::invoke_result_t<Function&>>>;
+using given_by = value_or_nothing<std::remove_cv_t<std::invoke_result_t<Function&>>>;
 
 template <class Function>
 inline constexpr bool gives_task = is_task<std::remove_cvref_t<std::invoke_result_t<Function&>>>;
