@@ -19,6 +19,9 @@
 namespace {
 
 using workloads::board;
+using workloads::fib_n;
+using workloads::queens_n;
+using workloads::skynet_size;
 
 // ---- coroutines -------------------------------------------------------------------------------------------------------------
 
@@ -72,10 +75,6 @@ std::int64_t queens_by_join(const board& taken, int row, int size, int first) {
 }
 
 // ---- runs -------------------------------------------------------------------------------------------------------------------
-
-int fib_n() { return bench::smoke() ? 10 : 32; }
-std::int64_t skynet_size() { return bench::smoke() ? 100 : 1'000'000; }
-int queens_n() { return bench::smoke() ? 6 : workloads::most_queens; }
 
 /// `compute(expected)`: sees that the result is right.
 template <class Make>

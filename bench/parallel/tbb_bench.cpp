@@ -16,6 +16,9 @@
 namespace {
 
 using workloads::board;
+using workloads::fib_n;
+using workloads::queens_n;
+using workloads::skynet_size;
 
 std::int64_t fib(int n) {
     if (n < 2) return n;
@@ -62,10 +65,6 @@ void add(const std::string& name, Compute compute, Compute serial) {
     };
     bench::add(name, run)->ArgName("workers")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond);
 }
-
-int fib_n() { return bench::smoke() ? 10 : 32; }
-std::int64_t skynet_size() { return bench::smoke() ? 100 : 1'000'000; }
-int queens_n() { return bench::smoke() ? 6 : workloads::most_queens; }
 
 }  // namespace
 

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "support/bench.hpp"
+
 namespace workloads {
 
 /// Not inlined, so that a call is a call.
@@ -46,5 +48,10 @@ struct board {
     }
     return count;
 }
+
+/// How much of each.
+inline int fib_n() { return bench::smoke() ? 10 : 32; }
+inline std::int64_t skynet_size() { return bench::smoke() ? 100 : 1'000'000; }
+inline int queens_n() { return bench::smoke() ? 6 : most_queens; }
 
 }  // namespace workloads

@@ -24,6 +24,8 @@
 #include "support/catch.hpp"
 #include "support/children.hpp"
 #include "support/death.hpp"
+#include "support/kinds_of_values.hpp"
+#include "support/rounds.hpp"
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
 #include "support/tcp_pair.hpp"
@@ -37,19 +39,12 @@ using peal::net::tcp_stream;
 using support::behave;
 using support::child;
 using support::child_log;
+using support::gives;
+using support::gives_after;
+using support::in_simulations;
 using support::stream_pair;
 using support::tracked;
-
-/// Runs `fn(pool)` in simulations with one and with four workers, several seeds each.
-template <class Function>
-void in_simulations(Function fn) {
-    for (unsigned workers : {1u, 4u}) {
-        for (std::uint64_t seed = 0; seed < 20; ++seed) {
-            peal::simulation sim(seed, workers);
-            sim.pool().run(fn, sim.pool());
-        }
-    }
-}
+using support::unique_number;
 
 enum class how { value, timed_out, canceled, failed };
 
@@ -185,20 +180,6 @@ TEST_CASE("timeout: over already at the start, it leaves what does not suspend a
 
 namespace {
 
-class unique_number {
-  public:
-    explicit unique_number(int value) : value_(std::make_unique<int>(value)) {}
-    int value() const { return *value_; }
-
-  private:
-    std::unique_ptr<int> value_;
-};
-
-peal::task<int> gives(int value) { co_return value; }
-peal::task<int> gives_after(int value, std::chrono::microseconds time) {
-    co_await peal::sleep_for(time);
-    co_return value;
-}
 peal::task<unique_number> gives_unique(int value) {
     co_await peal::sleep_for(1ms);
     co_return unique_number(value);
@@ -793,15 +774,9 @@ peal::task<> limits_outside() { static_cast<void>(co_await peal::timeout(1s, giv
 }  // namespace
 
 TEST_CASE("timeout, shield: are awaited once, not with an empty task; a timeout on a worker") {
-    auto death_in_task = [](peal::task<> (*fn)(peal::pool&)) {
-        return support::death_of([fn] {
-            peal::simulation sim(1);
-            sim.pool().run(fn, sim.pool());
-        });
-    };
-    CHECK(death_in_task(awaits_twice).says("timeout(), when_all() or another combination was awaited twice"));
-    CHECK(death_in_task(awaits_shield_twice).says("timeout(), when_all() or another combination was awaited twice"));
-    CHECK(death_in_task(awaits_empty).says("an empty task was awaited"));
+    CHECK(support::death_in_task(awaits_twice).says("timeout(), when_all() or another combination was awaited twice"));
+    CHECK(support::death_in_task(awaits_shield_twice).says("timeout(), when_all() or another combination was awaited twice"));
+    CHECK(support::death_in_task(awaits_empty).says("an empty task was awaited"));
     auto outside = support::death_of([] { peal::sync_wait(limits_outside()); });
     CHECK(outside.says("timeout() was awaited on a thread that is no worker"));
 }

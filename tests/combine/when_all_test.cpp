@@ -21,6 +21,8 @@
 #include "support/catch.hpp"
 #include "support/children.hpp"
 #include "support/death.hpp"
+#include "support/kinds_of_values.hpp"
+#include "support/rounds.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
 
@@ -32,19 +34,12 @@ using support::child;
 using support::child_log;
 using support::family;
 using support::family_end;
+using support::gives;
+using support::gives_after;
+using support::in_simulations;
 using support::tracked;
+using support::unique_number;
 using tasks_of_family = std::vector<peal::task<tracked>>;
-
-/// Runs `fn(pool)` in simulations with one and with four workers, several seeds each.
-template <class Function>
-void in_simulations(Function fn) {
-    for (unsigned workers : {1u, 4u}) {
-        for (std::uint64_t seed = 0; seed < 20; ++seed) {
-            peal::simulation sim(seed, workers);
-            sim.pool().run(fn, sim.pool());
-        }
-    }
-}
 
 // ---- every kind of child ----------------------------------------------------------------------------------------------------------
 
@@ -161,21 +156,6 @@ TEST_CASE("when_all_settled: tells of each how it ended, and stops nobody") {
 
 namespace {
 
-/// Neither copied nor made from nothing.
-class unique_number {
-  public:
-    explicit unique_number(int value) : value_(std::make_unique<int>(value)) {}
-    int value() const { return *value_; }
-
-  private:
-    std::unique_ptr<int> value_;
-};
-
-peal::task<int> gives(int value) { co_return value; }
-peal::task<int> gives_after(int value, std::chrono::microseconds time) {
-    co_await peal::sleep_for(time);
-    co_return value;
-}
 peal::task<unique_number> gives_unique(int value) {
     co_await peal::sleep_for(1ms);
     co_return unique_number(value);
@@ -638,13 +618,7 @@ peal::task<> awaits_moved_from(peal::pool&) {
 }  // namespace
 
 TEST_CASE("when_all: is awaited once, and not with an empty task") {
-    auto death_in_task = [](peal::task<> (*fn)(peal::pool&)) {
-        return support::death_of([fn] {
-            peal::simulation sim(1);
-            sim.pool().run(fn, sim.pool());
-        });
-    };
-    CHECK(death_in_task(awaits_twice).says("when_all() or another combination was awaited twice"));
-    CHECK(death_in_task(awaits_range_twice).says("when_all() or another combination was awaited twice"));
-    CHECK(death_in_task(awaits_moved_from).says("an empty task was awaited"));
+    CHECK(support::death_in_task(awaits_twice).says("when_all() or another combination was awaited twice"));
+    CHECK(support::death_in_task(awaits_range_twice).says("when_all() or another combination was awaited twice"));
+    CHECK(support::death_in_task(awaits_moved_from).says("an empty task was awaited"));
 }

@@ -22,6 +22,8 @@
 #include "support/catch.hpp"
 #include "support/children.hpp"
 #include "support/death.hpp"
+#include "support/kinds_of_values.hpp"
+#include "support/rounds.hpp"
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
@@ -34,19 +36,11 @@ using support::child;
 using support::child_log;
 using support::family;
 using support::family_end;
+using support::gives_after;
+using support::in_simulations;
 using support::tracked;
+using support::unique_number;
 using tasks_of_family = std::vector<peal::task<tracked>>;
-
-/// Runs `fn(pool)` in simulations with one and with four workers, several seeds each.
-template <class Function>
-void in_simulations(Function fn) {
-    for (unsigned workers : {1u, 4u}) {
-        for (std::uint64_t seed = 0; seed < 20; ++seed) {
-            peal::simulation sim(seed, workers);
-            sim.pool().run(fn, sim.pool());
-        }
-    }
-}
 
 // ---- every kind of child ----------------------------------------------------------------------------------------------------------
 
@@ -163,20 +157,6 @@ TEST_CASE("first_success: gives the first value; if all fail, the failure that c
 
 namespace {
 
-/// Neither copied nor made from nothing.
-class unique_number {
-  public:
-    explicit unique_number(int value) : value_(std::make_unique<int>(value)) {}
-    int value() const { return *value_; }
-
-  private:
-    std::unique_ptr<int> value_;
-};
-
-peal::task<int> gives_after(int value, std::chrono::microseconds time) {
-    co_await peal::sleep_for(time);
-    co_return value;
-}
 peal::task<unique_number> gives_unique_after(int value, std::chrono::microseconds time) {
     co_await peal::sleep_for(time);
     co_return unique_number(value);
@@ -517,13 +497,7 @@ peal::task<> awaits_success_of_nothing(peal::pool&) {
 }  // namespace
 
 TEST_CASE("when_any: is awaited once, and not of nothing") {
-    auto death_in_task = [](peal::task<> (*fn)(peal::pool&)) {
-        return support::death_of([fn] {
-            peal::simulation sim(1);
-            sim.pool().run(fn, sim.pool());
-        });
-    };
-    CHECK(death_in_task(awaits_twice).says("when_all() or another combination was awaited twice"));
-    CHECK(death_in_task(awaits_nothing).says("of nothing would never end"));
-    CHECK(death_in_task(awaits_success_of_nothing).says("of nothing would never end"));
+    CHECK(support::death_in_task(awaits_twice).says("when_all() or another combination was awaited twice"));
+    CHECK(support::death_in_task(awaits_nothing).says("of nothing would never end"));
+    CHECK(support::death_in_task(awaits_success_of_nothing).says("of nothing would never end"));
 }

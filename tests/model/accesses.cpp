@@ -75,28 +75,32 @@ void check_freed(std::uintptr_t address, const void* from) {
     model::fail("use after free", "at " + text_of(from) + " (addr2line -Cfie PROGRAM)");
 }
 
-void read(const void* memory, const void* from) {
-    if (!model::heap::tracks) return;
+/// The cell of what is accessed, if that counts, and no race with who wrote it last.
+cell* access(const char* how, const void* memory, const void* from) {
+    if (!model::heap::tracks || model::is_kept_per_thread(memory)) return nullptr;
     auto address = reinterpret_cast<std::uintptr_t>(memory);
-    if (model::is_kept_per_thread(memory)) return;
     check_freed(address, from);
-    const model::moment& now = model::present;
     cell& its = *find(address, true);
-    if (its.written_at > now.happened[its.written_by]) race("read", address, from, its.written_from);
+    if (its.written_at > model::present.happened[its.written_by]) race(how, address, from, its.written_from);
+    return &its;
+}
+
+void read(const void* memory, const void* from) {
+    cell* accessed = access("read", memory, from);
+    if (accessed == nullptr) return;
+    cell& its = *accessed;
+    const model::moment& now = model::present;
     its.read_at[now.thread] = now.happened[now.thread];
     its.read_from = from;
 }
 
 void write(const void* memory, const void* from) {
-    if (!model::heap::tracks) return;
-    auto address = reinterpret_cast<std::uintptr_t>(memory);
-    if (model::is_kept_per_thread(memory)) return;
-    check_freed(address, from);
+    cell* accessed = access("write", memory, from);
+    if (accessed == nullptr) return;
+    cell& its = *accessed;
     const model::moment& now = model::present;
-    cell& its = *find(address, true);
-    if (its.written_at > now.happened[its.written_by]) race("write", address, from, its.written_from);
     for (unsigned i = 0; i < most_threads; ++i) {
-        if (its.read_at[i] > now.happened[i]) race("write", address, from, its.read_from);
+        if (its.read_at[i] > now.happened[i]) race("write", its.address, from, its.read_from);
     }
     its.written_by = now.thread;
     its.written_at = now.happened[now.thread];

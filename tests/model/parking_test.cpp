@@ -151,10 +151,10 @@ class performed final : public peal::detail::operation {
     performed() : operation(peal::detail::operation_kind::nop) { outstanding = 1; }
 };
 
-/// What every owner of a driver does, by the contract of driver.hpp.
-void wait_for_one(peal::rt::driver& driver) {
-    peal::detail::work_list ready;
-    while (ready.empty()) {
+/// What every owner of a driver does, by the contract of driver.hpp, until so many have come.
+void wait_for(peal::rt::driver& driver, std::size_t wanted) {
+    for (std::size_t count = 0; count < wanted;) {
+        peal::detail::work_list ready;
         driver.prepare_to_park();
         if (driver.has_messages()) {
             driver.stay_awake();
@@ -162,6 +162,7 @@ void wait_for_one(peal::rt::driver& driver) {
         } else {
             driver.wait(ready, peal::rt::time_point::max());
         }
+        count += ready.size();
     }
 }
 
@@ -176,98 +177,60 @@ struct bystander final : peal::detail::spawned_context {
     void drop_payload() noexcept override {}
 };
 
+/// An operation that is underway, with its task.
+struct underway {
+    underway() {
+        operation.owner = task;
+        model::check(task->arm(operation), "armed");
+    }
+    ~underway() { task->abandon(); }
+    bystander* task = new bystander;
+    performed operation;
+};
+
 MODEL("driver: completed by a blocking thread while its owner falls asleep", settings().preempt(4).stale(4)) {
     one_driver its;
-    auto* task = new bystander;
-    performed operation;
-    operation.owner = task;
-    model::check(task->arm(operation), "armed");
-    model::parallel([&] { wait_for_one(*its.driver); }, [&] { its.driver->completed_elsewhere(operation); });
-    task->abandon();
+    underway one;
+    model::parallel([&] { wait_for(*its.driver, 1); }, [&] { its.driver->completed_elsewhere(one.operation); });
 }
 
 MODEL("driver: two blocking threads, and the owner sleeps once for both", settings().preempt(3).stale(2)) {
     one_driver its;
-    auto* task = new bystander;
-    auto* other = new bystander;
-    performed first, second;
-    first.owner = task;
-    second.owner = other;
-    model::check(task->arm(first) && other->arm(second), "armed");
-    model::parallel(
-        [&] {
-            peal::detail::work_list ready;
-            while (ready.size() != 2) {
-                its.driver->prepare_to_park();
-                if (its.driver->has_messages()) {
-                    its.driver->stay_awake();
-                    its.driver->poll(ready);
-                } else {
-                    peal::detail::work_list more;
-                    its.driver->wait(more, peal::rt::time_point::max());
-                    ready.append(more);
-                }
-            }
-        },
-        [&] { its.driver->completed_elsewhere(first); }, [&] { its.driver->completed_elsewhere(second); });
-    task->abandon();
-    other->abandon();
+    underway first, second;
+    model::parallel([&] { wait_for(*its.driver, 2); }, [&] { its.driver->completed_elsewhere(first.operation); },
+                    [&] { its.driver->completed_elsewhere(second.operation); });
 }
 
 MODEL("driver: stopped while its owner falls asleep, and completed by a blocking thread", settings().preempt(3).stale(2)) {
     one_driver its;
-    auto* task = new bystander;
-    performed operation;
-    operation.owner = task;
-    operation.home = &*its.driver;
-    model::check(task->arm(operation), "armed");
-    model::parallel([&] { wait_for_one(*its.driver); }, [&] { its.driver->completed_elsewhere(operation); }, [&] { task->request_stop(); });
-    task->abandon();
+    underway one;
+    one.operation.home = &*its.driver;
+    model::parallel([&] { wait_for(*its.driver, 1); }, [&] { its.driver->completed_elsewhere(one.operation); },
+                    [&] { one.task->request_stop(); });
 }
 
 MODEL("driver: destroyed when two who called it at the same time have left", settings().preempt(3).stale(1)) {
     one_driver its;
-    auto* task = new bystander;
-    auto* other = new bystander;
-    performed first, second;
-    first.owner = task;
-    second.owner = other;
-    model::check(task->arm(first) && other->arm(second), "armed");
+    underway first, second;
     model::parallel(
         [&] {
-            for (std::size_t count = 0; count < 2;) {
-                peal::detail::work_list ready;
-                its.driver->prepare_to_park();
-                if (its.driver->has_messages()) {
-                    its.driver->stay_awake();
-                    its.driver->poll(ready);
-                } else {
-                    its.driver->wait(ready, peal::rt::time_point::max());
-                }
-                count += ready.size();
-            }
+            wait_for(*its.driver, 2);
             its.driver->wait_for_callers();
             its.driver.reset();
         },
-        [&] { its.driver->completed_elsewhere(first); }, [&] { its.driver->completed_elsewhere(second); });
-    task->abandon();
-    other->abandon();
+        [&] { its.driver->completed_elsewhere(first.operation); }, [&] { its.driver->completed_elsewhere(second.operation); });
 }
 
 MODEL("driver: destroyed when those who called it have left", settings().preempt(4).stale(3)) {
     one_driver its;
-    auto* task = new bystander;
-    performed operation;
-    operation.owner = task;
-    model::check(task->arm(operation), "armed");
+    underway one;
     model::parallel(
         [&] {
-            wait_for_one(*its.driver);
+            wait_for(*its.driver, 1);
             its.driver->wait_for_callers();
             its.driver.reset();
         },
-        [&] { its.driver->completed_elsewhere(operation); });
-    task->abandon();
+        [&] { its.driver->completed_elsewhere(one.operation); });
 }
 
 }  // namespace

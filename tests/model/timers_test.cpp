@@ -176,6 +176,33 @@ MODEL("sleep: stopped while its time is over", settings().preempt(4).stale(3)) {
 
 // ---- a limit on one operation ---------------------------------------------------------------------------------------------------------------
 
+/// One of the two: how 1, or 2.
+void happens_while_time_is_over(peal::task<> (*limited)(peal::event&, int&)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(limited, std::ref(happened), std::ref(how));
+    a.start();
+    model::parallel([&] { seam.time_passes(); }, [&] { happened.set(), run_woken(); });
+    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
+}
+
+/// One of the three.
+void happens_and_is_stopped_while_time_is_over(peal::task<> (*limited)(peal::event&, int&)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(limited, std::ref(happened), std::ref(how));
+    model::parallel(
+        [&] {
+            a.start();
+            run_woken();
+            seam.time_passes();
+        },
+        [&] { happened.set(), run_woken(); }, [&] { a.request_stop(), run_woken(); });
+    model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
+}
+
 peal::task<> wait_limited(peal::event& awaited, int& how) {
     try {
         co_await peal::timeout(1ms, awaited.wait());
@@ -185,29 +212,10 @@ peal::task<> wait_limited(peal::event& awaited, int& how) {
     }
 }
 
-MODEL("timeout of one operation: it happens while the time is over", settings().preempt(4).stale(3)) {
-    with_owner seam;
-    peal::event happened;
-    int how = 0;
-    started_task a(wait_limited, std::ref(happened), std::ref(how));
-    a.start();
-    model::parallel([&] { seam.time_passes(); }, [&] { happened.set(), run_woken(); });
-    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
-}
+MODEL("timeout of one operation: it happens while the time is over", settings().preempt(4).stale(3)) { happens_while_time_is_over(wait_limited); }
 
 MODEL("timeout of one operation: stopped, and it happens, while the time is over", settings().preempt(2).stale(1)) {
-    with_owner seam;
-    peal::event happened;
-    int how = 0;
-    started_task a(wait_limited, std::ref(happened), std::ref(how));
-    model::parallel(
-        [&] {
-            a.start();
-            run_woken();
-            seam.time_passes();
-        },
-        [&] { happened.set(), run_woken(); }, [&] { a.request_stop(), run_woken(); });
-    model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
+    happens_and_is_stopped_while_time_is_over(wait_limited);
 }
 
 // ---- a limit on a task --------------------------------------------------------------------------------------------------------------------
@@ -223,29 +231,10 @@ peal::task<> wait_limited_task(peal::event& awaited, int& how) {
     }
 }
 
-MODEL("timeout of a task: it ends while the time is over", settings().preempt(4).stale(2)) {
-    with_owner seam;
-    peal::event happened;
-    int how = 0;
-    started_task a(wait_limited_task, std::ref(happened), std::ref(how));
-    a.start();
-    model::parallel([&] { seam.time_passes(); }, [&] { happened.set(), run_woken(); });
-    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
-}
+MODEL("timeout of a task: it ends while the time is over", settings().preempt(4).stale(2)) { happens_while_time_is_over(wait_limited_task); }
 
 MODEL("timeout of a task: stopped, and it ends, while the time is over", settings().preempt(2).stale(1)) {
-    with_owner seam;
-    peal::event happened;
-    int how = 0;
-    started_task a(wait_limited_task, std::ref(happened), std::ref(how));
-    model::parallel(
-        [&] {
-            a.start();
-            run_woken();
-            seam.time_passes();
-        },
-        [&] { happened.set(), run_woken(); }, [&] { a.request_stop(), run_woken(); });
-    model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
+    happens_and_is_stopped_while_time_is_over(wait_limited_task);
 }
 
 }  // namespace

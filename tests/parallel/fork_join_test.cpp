@@ -28,11 +28,13 @@
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
-#include "base/sanitizer.hpp"
+#include "support/busy_until.hpp"
 #include "support/catch.hpp"
 #include "support/children.hpp"
 #include "support/death.hpp"
+#include "support/kinds_of_values.hpp"
 #include "support/rounds.hpp"
+#include "support/sanitized.hpp"
 #include "support/stopper.hpp"
 #include "support/tcp_pair.hpp"
 #include "support/tracked.hpp"
@@ -41,32 +43,17 @@
 namespace {
 
 using namespace std::chrono_literals;
+using support::busy_until;
+using support::gives;
+using support::gives_after;
 using support::in_simulations;
+using support::lends;
 using support::tracked;
+using support::unique_number;
 
-#if defined(PEAL_TSAN) || defined(PEAL_ASAN)
-constexpr int times = 1;
-#else
-constexpr int times = 10;
-#endif
+constexpr int times = support::is_sanitized ? 1 : 10;
 
-/// Neither copied nor made from nothing.
-class unique_number {
-  public:
-    explicit unique_number(int value) : value_(std::make_unique<int>(value)) {}
-    int value() const { return *value_; }
-
-  private:
-    std::unique_ptr<int> value_;
-};
-
-peal::task<int> gives(int value) { co_return value; }
-peal::task<int> gives_after(int value, std::chrono::microseconds time) {
-    co_await peal::sleep_for(time);
-    co_return value;
-}
 peal::task<unique_number> gives_unique(int value) { co_return unique_number(value); }
-peal::task<int&> lends(int& number) { co_return number; }
 peal::task<> adds(int& sum, int value) {
     sum += value;
     co_return;
@@ -95,16 +82,6 @@ peal::task<std::string> end_of(Awaited awaited) {
 template <class... Tasks>
 peal::task<> joins(Tasks... tasks) {
     co_await peal::fork_join(std::move(tasks)...);
-}
-
-template <class Condition>
-bool busy_until(Condition condition) {
-    auto deadline = std::chrono::steady_clock::now() + 10s;  // a guard against a hang
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::yield();
-    }
-    return true;
 }
 
 // ---- values ---------------------------------------------------------------------------------------------------------------------
@@ -830,12 +807,6 @@ TEST_CASE("fork_join: a scope that is left by an exception stops children that c
 }
 
 TEST_CASE("fork_join: is awaited once, and not with an empty task") {
-    auto death_in_task = [](peal::task<> (*fn)(peal::pool&)) {
-        return support::death_of([fn] {
-            peal::simulation sim(1);
-            sim.pool().run(fn, sim.pool());
-        });
-    };
-    CHECK(death_in_task(awaits_twice).says("fork_join() was awaited twice"));
-    CHECK(death_in_task(awaits_moved_from).says("an empty task was forked"));
+    CHECK(support::death_in_task(awaits_twice).says("fork_join() was awaited twice"));
+    CHECK(support::death_in_task(awaits_moved_from).says("an empty task was forked"));
 }

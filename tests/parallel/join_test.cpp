@@ -19,8 +19,9 @@
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
-#include "base/sanitizer.hpp"
+#include "support/busy_until.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/stopper.hpp"
 #include "support/tracked.hpp"
 #include "support/verdict.hpp"
@@ -28,24 +29,11 @@
 namespace {
 
 using namespace std::chrono_literals;
+using support::busy_until;
 using support::tracked;
 using support::verdict;
 
-#if defined(PEAL_TSAN) || defined(PEAL_ASAN)
-constexpr int times = 1;
-#else
-constexpr int times = 10;
-#endif
-
-template <class Condition>
-bool busy_until(Condition condition) {
-    auto deadline = std::chrono::steady_clock::now() + 10s;  // a guard against a hang
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::yield();
-    }
-    return true;
-}
+constexpr int times = support::is_sanitized ? 1 : 10;
 
 /// Where the cases below run: on no worker, in a simulation, and on a pool.
 template <class Function>

@@ -30,21 +30,8 @@
 namespace {
 
 using namespace std::chrono_literals;
+using support::everywhere;
 using support::verdict;
-
-/// On no worker, in a simulation, and on pools.
-template <class Function>
-void everywhere(Function fn) {
-    verdict found;
-    fn(found);
-    peal::simulation sim(1);
-    sim.pool().run(fn, std::ref(found));
-    for (unsigned workers : {1u, 2u, 4u}) {
-        peal::pool pool{peal::pool_options(workers)};
-        pool.run(fn, std::ref(found));
-    }
-    CHECK(found.text() == "");
-}
 
 /// How often each element was handled.
 class counts {

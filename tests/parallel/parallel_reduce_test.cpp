@@ -20,27 +20,15 @@
 #include <peal/task/context.hpp>
 
 #include "support/catch.hpp"
+#include "support/rounds.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
+using support::everywhere;
 using support::verdict;
-
-/// On no worker, in a simulation, and on pools.
-template <class Function>
-void everywhere(Function fn) {
-    verdict found;
-    fn(found);
-    peal::simulation sim(1);
-    sim.pool().run(fn, std::ref(found));
-    for (unsigned workers : {1u, 2u, 4u}) {
-        peal::pool pool{peal::pool_options(workers)};
-        pool.run(fn, std::ref(found));
-    }
-    CHECK(found.text() == "");
-}
 
 std::string text_of(int number) { return std::to_string(number) + ' '; }
 

@@ -17,8 +17,9 @@
 #include <peal/task/sync_wait.hpp>
 #include <peal/time/sleep.hpp>
 
-#include "base/sanitizer.hpp"
+#include "support/busy_until.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
@@ -26,24 +27,10 @@
 namespace {
 
 using namespace std::chrono_literals;
+using support::busy_until;
 using support::verdict;
 
-#if defined(PEAL_TSAN) || defined(PEAL_ASAN)
-constexpr int rounds = 100;
-#else
-constexpr int rounds = 400;
-#endif
-
-/// User code that computes until somebody else has done something. False if that never happens.
-template <class Condition>
-bool busy_until(Condition condition) {
-    auto deadline = std::chrono::steady_clock::now() + 10s;  // a guard against a hang
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::yield();
-    }
-    return true;
-}
+constexpr int rounds = support::is_sanitized ? 100 : 400;
 
 void set(std::atomic<bool>& flag) { flag = true; }
 

@@ -50,18 +50,6 @@ class world {
 
 std::uint64_t mark(std::uint64_t seed) { return seed * 0x9e3779b97f4a7c15u + 1; }
 
-/// Counts the nodes of one await that have begun and not ended.
-class counted {
-  public:
-    explicit counted(std::atomic<int>& running) noexcept : running_(running) { ++running_; }
-    ~counted() { --running_; }
-    counted(const counted&) = delete;
-    counted& operator=(const counted&) = delete;
-
-  private:
-    std::atomic<int>& running_;
-};
-
 peal::task<> walks(world& w, support::dice& dice) {
     for (std::uint64_t steps = dice.below(4); steps != 0; --steps) {
         switch (dice.below(5)) {
@@ -172,7 +160,7 @@ peal::task<> in_scope(world& w, support::dice& dice, int depth) {
 }
 
 peal::task<std::uint64_t> tree(world& w, std::atomic<int>& running, std::uint64_t seed, int depth) {
-    counted here(running);
+    support::counted here(running);
     support::dice dice(seed);
     co_await walks(w, dice);
     if (depth == 0) co_return mark(seed);

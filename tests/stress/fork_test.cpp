@@ -42,18 +42,6 @@ class habits {
     std::atomic<std::uint64_t> nodes{0};
 };
 
-/// Counts the children of one node that have begun and not ended.
-class counted {
-  public:
-    explicit counted(std::atomic<int>& running) noexcept : running_(running) { ++running_; }
-    ~counted() { --running_; }
-    counted(const counted&) = delete;
-    counted& operator=(const counted&) = delete;
-
-  private:
-    std::atomic<int>& running_;
-};
-
 /// What the tree of `seed` gives if nobody fails: each node depends on all below it, in order.
 std::uint64_t expected(std::uint64_t seed, int levels) {
     if (levels == 0) return mixed(seed, 0);
@@ -64,7 +52,7 @@ std::uint64_t expected(std::uint64_t seed, int levels) {
 
 /// Plain functions that divide by join().
 std::uint64_t plain_tree(std::uint64_t seed, int levels, habits& all, std::atomic<int>& running) {
-    counted here(running);
+    support::counted here(running);
     ++all.nodes;
     if (all.fails && seed % 1009 == 0) throw std::runtime_error("on purpose");
     if (levels == 0) return mixed(seed, 0);
@@ -84,7 +72,7 @@ std::uint64_t plain_tree(std::uint64_t seed, int levels, habits& all, std::atomi
 }
 
 peal::task<std::uint64_t> tree(std::uint64_t seed, int levels, habits& all, std::atomic<int>& running) {
-    counted here(running);
+    support::counted here(running);
     ++all.nodes;
     if (all.suspends) {
         if (seed % 13 == 0) co_await peal::yield();

@@ -16,6 +16,8 @@
 #include <string>
 #include <system_error>
 
+#include <peal/sim/simulation.hpp>
+
 namespace support {
 
 class death {
@@ -63,6 +65,14 @@ death death_of(Function function) {
     }
     seen.aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
     return seen;
+}
+
+/// The same for a task of a simulation: `fn(pool)`.
+inline death death_in_task(peal::task<> (*fn)(peal::pool&)) {
+    return death_of([fn] {
+        peal::simulation sim(1);
+        sim.pool().run(fn, sim.pool());
+    });
 }
 
 }  // namespace support

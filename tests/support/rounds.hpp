@@ -14,6 +14,7 @@
 #include <peal/sim/simulation.hpp>
 #include <peal/task/yield.hpp>
 
+#include "catch.hpp"
 #include "stopper.hpp"
 #include "verdict.hpp"
 
@@ -28,6 +29,20 @@ void in_simulations(Function fn, std::uint64_t seeds = 20) {
             sim.pool().run(fn, sim.pool());
         }
     }
+}
+
+/// Runs `fn(verdict)` on no worker, in a simulation, and on pools, and looks at the verdict.
+template <class Function>
+void everywhere(Function fn) {
+    verdict found;
+    fn(found);
+    peal::simulation sim(1);
+    sim.pool().run(fn, std::ref(found));
+    for (unsigned workers : {1u, 2u, 4u}) {
+        peal::pool pool{peal::pool_options(workers)};
+        pool.run(fn, std::ref(found));
+    }
+    CHECK(found.text() == "");
 }
 
 /// Cheap random numbers of one test.

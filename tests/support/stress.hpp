@@ -4,6 +4,7 @@
 // stress: the seed and the time of a stress test. PEAL_STRESS_SEED repeats a run as far as threads allow; PEAL_STRESS_SECONDS sets
 // the time of each case.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -43,6 +44,18 @@ class dice {
 
   private:
     std::mt19937_64 engine_;
+};
+
+/// Counts those that have begun and not ended.
+class counted {
+  public:
+    explicit counted(std::atomic<int>& running) noexcept : running_(running) { ++running_; }
+    ~counted() { --running_; }
+    counted(const counted&) = delete;
+    counted& operator=(const counted&) = delete;
+
+  private:
+    std::atomic<int>& running_;
 };
 
 /// True until the time of the case is over.

@@ -20,23 +20,14 @@
 
 #include "support/captured_stderr.hpp"
 #include "support/catch.hpp"
+#include "support/rounds.hpp"
 #include "support/tracked.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
+using support::in_simulations;
 using support::tracked;
-
-/// Runs `fn(pool)` in simulations with one and with four workers, several seeds each.
-template <class Function>
-void in_simulations(Function fn) {
-    for (unsigned workers : {1u, 4u}) {
-        for (std::uint64_t seed = 0; seed < 20; ++seed) {
-            peal::simulation sim(seed, workers);
-            sim.pool().run(fn, sim.pool());
-        }
-    }
-}
 
 /// Of the heap; 0 where a sanitizer keeps the books.
 std::size_t bytes_in_use() { return ::mallinfo2().uordblks; }

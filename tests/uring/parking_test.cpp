@@ -9,19 +9,15 @@
 #include <random>
 #include <thread>
 
-#include "base/sanitizer.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/stopper.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(PEAL_TSAN) || defined(PEAL_ASAN)
-constexpr long wakes = 20'000;
-#else
-constexpr long wakes = 100'000;
-#endif
+constexpr long wakes = support::is_sanitized ? 20'000 : 100'000;
 
 /// Waits without sleeping, so that the next wake comes when the workers are about to sleep. False if nothing comes for long.
 bool reaches(const std::atomic<long>& counter, long goal) {
