@@ -9,13 +9,11 @@
 #include <cstring>
 #include <exception>
 #include <new>
-#include <set>
-#include <sstream>
-#include <string_view>
 
 #include "fiber.hpp"
 #include "heap.hpp"
 #include "memory.hpp"
+#include "mutants.hpp"
 
 namespace model {
 
@@ -166,18 +164,6 @@ explorer& the_explorer() {
 explorer& x = the_explorer();
 
 constexpr std::size_t most_lines = 200;  // of a trace: the last ones
-
-const char* name_of(std::memory_order order) noexcept {
-    switch (order) {
-        case std::memory_order_relaxed: return "relaxed";
-        case std::memory_order_consume: return "consume";
-        case std::memory_order_acquire: return "acquire";
-        case std::memory_order_release: return "release";
-        case std::memory_order_acq_rel: return "acq_rel";
-        case std::memory_order_seq_cst: return "seq_cst";
-    }
-    return "?";
-}
 
 bool acquires(std::memory_order order) noexcept {
     return order == std::memory_order_acquire || order == std::memory_order_consume || order == std::memory_order_acq_rel ||
@@ -734,74 +720,7 @@ void explorer::trace(const place& where, const char* operation, const object& at
 }
 
 
-// ---- mutants --------------------------------------------------------------------------------------------------------------------
-
-struct mutation {
-    bool is_set = false;
-    std::string file;
-    unsigned line = 0;
-    unsigned column = 0;
-    std::string what;
-    std::memory_order order = std::memory_order_relaxed;
-
-    bool is_at(const place& where) const noexcept {
-        if (!is_set || where.line() != line || where.column() != column) return false;
-        std::string_view written(where.file_name());
-        return written.size() >= file.size() && written.substr(written.size() - file.size()) == file;
-    }
-};
-mutation mutant;
-
-bool notes_operations = false;
-std::set<std::string>& operations() {
-    static std::set<std::string> all;
-    return all;
-}
-std::set<std::pair<const char*, std::uint64_t>> noted_places;
-
-void note_operation(const place& where, const char* name, std::memory_order order, std::memory_order failure) {
-    if (!noted_places.insert({where.file_name(), std::uint64_t{where.line()} << 32 | where.column()}).second) return;
-    operations().insert(std::string(where.file_name()) + ' ' + std::to_string(where.line()) + ' ' + std::to_string(where.column()) + ' ' + name + ' ' +
-                        name_of(order) + ' ' + name_of(failure));
-}
-
-/// Called at each operation: its orders as they are to be explored. True: it is torn.
-bool adjust(const place& where, const char* name, std::memory_order& order, std::memory_order* failure = nullptr) {
-    if (notes_operations) [[unlikely]] note_operation(where, name, order, failure != nullptr ? *failure : order);
-    if (!mutant.is_set || !mutant.is_at(where)) [[likely]] return false;
-    if (mutant.what == "torn") return true;
-    if (mutant.what == "success") order = mutant.order;
-    if (mutant.what == "failure" && failure != nullptr) *failure = mutant.order;
-    return false;
-}
-
 }  // namespace
-
-bool mutate(const std::string& text) {
-    std::istringstream words(text);
-    std::string order;
-    words >> mutant.file >> mutant.line >> mutant.column >> mutant.what >> order;
-    bool is_order = false;
-    for (auto each : {std::memory_order_relaxed, std::memory_order_acquire, std::memory_order_release, std::memory_order_acq_rel}) {
-        if (order != name_of(each)) continue;
-        mutant.order = each;
-        is_order = true;
-    }
-    mutant.is_set = mutant.what == "torn" || (is_order && (mutant.what == "success" || mutant.what == "failure"));
-    return mutant.is_set;
-}
-
-void note_operations() {
-    notes_operations = true;
-    operations().clear();
-    noted_places.clear();
-}
-
-std::string noted_operations() {
-    std::string all;
-    for (const std::string& each : operations()) all += each + '\n';
-    return all;
-}
 
 // ---- what bodies and substitutes call ---------------------------------------------------------------------------------------------
 

@@ -131,16 +131,6 @@ inline moment present{};
 /// Such a variable is no memory that threads share.
 bool is_kept_per_thread(const void* address) noexcept;
 
-// ---- mutants (mutate.py) ---------------------------------------------------------------------------------------------------------------
-
-/// One operation of the explored sources, otherwise than it is written: with a weaker order, or torn (a read-modify-write becomes a load and
-/// a store). As good as compiling it so, since all operations come here, with the place where they were written.
-/// `text`: "FILE LINE COLUMN success|failure|torn ORDER"; FILE: the end of a path. False: not understood.
-bool mutate(const std::string& text);
-/// From now on operations are noted; each once, as "FILE LINE COLUMN NAME ORDER FAILURE_ORDER".
-void note_operations();
-std::string noted_operations();
-
 /// Ends the execution: this one breaks a promise.
 [[noreturn]] void fail(const char* kind, const std::string& text);
 

@@ -3,6 +3,7 @@
 // Runs the models and cases whose names contain one of the arguments (all without any), prints a table, and stops at the first that fails.
 // With PEAL_MODEL_REPLAY in the environment the models run that one execution and print its trace.
 
+#include "mutants.hpp"
 #include "runner.hpp"
 
 #include <algorithm>
