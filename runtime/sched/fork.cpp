@@ -31,7 +31,7 @@ std::coroutine_handle<> fork_group::arrive(std::uint32_t children) noexcept {
 
 void fork_group::fail() noexcept {
     failed_.store(true, std::memory_order_relaxed);  // [G2]
-    owner->stop_apart(*this);
+    owner->stop_apart(this);
 }
 
 bool fork_group::pause(std::coroutine_handle<> first) noexcept {
@@ -109,6 +109,7 @@ void forked_call::wait() noexcept {
         if (state_.load(std::memory_order_acquire) == state::done) return;  // [J1]
         if (here.help()) {
             idle = 0;
+            look_around();
         } else {
             ++idle;
             spin_hint();

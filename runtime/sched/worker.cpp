@@ -21,6 +21,7 @@ constexpr unsigned low_every = 64;
 constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
 constexpr int spin_score_limit = 8;
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
+constexpr auto unlisted_nap = std::chrono::milliseconds(1);
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
 }  // namespace
@@ -128,8 +129,11 @@ bool worker::is_alone() const noexcept {
 
 /// What has high priority first, then what has none, then what has low priority; but each of these at least once in a while.
 detail::work_item* worker::next_by_priority() noexcept {
-    bool low_is_due = ++since_low_ >= low_every;
+    ++since_low_;
     bool normal_is_due = ++since_normal_ >= normal_every;
+    // Were both due with the next item, one of them would come too late: low goes before.
+    bool low_is_due = since_low_ >= low_every ||
+                      (since_low_ + 1 == low_every && since_normal_ + 1 == normal_every && queue(priority::normal).size() != 0);
     if (low_is_due) {
         since_low_ = 0;
         if (detail::work_item* item = queue(priority::low).try_pop()) return item;
@@ -274,24 +278,30 @@ bool worker::help() noexcept {
     return true;
 }
 
-// As park(), but it comes back to a computation: it takes functions, and passes on other errands.
+// As park(), but it comes back to a computation: it takes functions, and passes on other errands. When it was woken for something else it
+// stays off the list of sleepers for a while, or others would wake it again and again for what it does not take.
 void worker::nap(const detail::forked_call& call) noexcept {
     offer();
+    bool is_listed = !std::exchange(woken_in_vain_, false);
     driver_->prepare_to_park();
-    scheduler_.idle().enter_parked(index_, false);
+    if (is_listed) scheduler_.idle().enter_parked(index_, false);
     detail::fork_record* found = find_call();
     if (found != nullptr || call.has_ended() || !inbox_.empty() || driver_->has_messages()) {
         driver_->stay_awake();
     } else {
-        driver_->wait(ready_, timers_.next_advance());
+        time_point until = timers_.next_advance();
+        driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));
     }
-    searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
+    if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
     timers_.advance(last_poll_);
     driver_->poll(ready_);
     take_ready();
     take_inbox();
-    if (found == nullptr && searching_) found = find_call();
+    if (found == nullptr && searching_) {
+        found = find_call();
+        woken_in_vain_ = found == nullptr;
+    }
     end_search();
     offer();
     if (found != nullptr) static_cast<void>(found->begin());
@@ -410,14 +420,15 @@ bool worker::may_end() const noexcept {
 // look in vain speaks against it, a long sleep ends it. At most half of the workers do it: it is a form of searching. What was submitted
 // is handed over first. True: there is something.
 bool worker::spin() noexcept {
-    if (spin_score_ <= 0) return false;
+    if (spin_score_ <= 0 || scheduler_.may_end()) return false;
     if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
     poll();
     if (has_work()) return true;
     time_point now = idle_since_;
     for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
         for (int i = 0; i < 8; ++i) {
-            if (driver_->has_news() || work_in_sight() || scheduler_.may_end()) {
+            if (scheduler_.may_end()) return false;
+            if (driver_->has_news() || work_in_sight()) {
                 spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
                 return true;
             }
@@ -498,6 +509,10 @@ void worker::collect(detail::work_list& ready) noexcept {
     take_inbox();
     ready.append(pinned_);
     take_queued(ready);
+    if (!ready.empty()) return;
+    if (detail::fork_record* forked = forks_.pop()) {  // as in run_only()
+        if (detail::work_item* item = forked->begin()) ready.push_back(*item);
+    }
 }
 
 void worker::take_queued(detail::work_list& ready) noexcept {
@@ -588,6 +603,10 @@ void worker::run_only(detail::task_list& list) noexcept {
             execute(*chosen);
             continue;
         }
+        if (detail::fork_record* forked = forks_.pop()) {  // of a join() around this wait: it may lie above what a child has left
+            if (detail::work_item* item = forked->begin()) push(*item);
+            continue;
+        }
         driver_->prepare_to_park();
         if (list.size() == 0 || !inbox_.empty() || driver_->has_messages()) {
             driver_->stay_awake();
@@ -599,6 +618,7 @@ void worker::run_only(detail::task_list& list) noexcept {
     if (here.outer == nullptr) scheduler_.leave_nested_wait();
     nested_waits_ = here.outer;
     push_each(held_);  // of outer waits
+    unannounced_ = true;
     if (!list.forget(ended)) {
         // [N1] the last child is between telling and letting go
         while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();

@@ -165,6 +165,7 @@ class worker {
     unsigned since_low_ = 0;
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
+    bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
 

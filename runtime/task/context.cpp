@@ -42,10 +42,7 @@ bool is_canceled(const std::exception_ptr& failure) noexcept {
 void context::request_stop() noexcept {
     std::uintptr_t leaf = slot_.exchange(stop_bit, std::memory_order_acq_rel);  // [C1]
     if (leaf == stop_bit) return;
-    {
-        std::lock_guard guard(apart_lock_);
-        for (detail::fork_branch* child = apart_; child != nullptr; child = child->next_apart_) child->request_stop();
-    }
+    stop_apart(nullptr);
     if (leaf == 0) return;
     // From here on this may be gone.
     auto& suspended = *reinterpret_cast<detail::cancelable*>(leaf);
@@ -80,11 +77,27 @@ void context::remove_apart(detail::fork_branch& child) noexcept {
     if (child.next_apart_ != nullptr) child.next_apart_->previous_apart_ = child.previous_apart_;
 }
 
-void context::stop_apart(const detail::fork_group& group) noexcept {
+// No cancel function is called under the lock: it may run code of the program, and enter the kernel. What a leaf that was taken belongs to
+// stays until its function was called ([C1]), and so does everything around it; so this looks again after each of them.
+void context::stop_apart(const detail::fork_group* group) noexcept {
+    while (detail::cancelable* leaf = take_leaf_apart(group)) leaf->cancel(*leaf);
+}
+
+detail::cancelable* context::take_leaf_apart(const detail::fork_group* group) noexcept {
     std::lock_guard guard(apart_lock_);
     for (detail::fork_branch* child = apart_; child != nullptr; child = child->next_apart_) {
-        if (&child->group_ == &group) child->request_stop();
+        if (group != nullptr && &child->group_ != group) continue;
+        if (detail::cancelable* leaf = child->take_leaf_to_stop()) return leaf;
     }
+    return nullptr;
+}
+
+detail::cancelable* context::take_leaf_to_stop() noexcept {
+    if (!stop_requested()) {
+        std::uintptr_t leaf = slot_.exchange(stop_bit, std::memory_order_acq_rel);  // [C1]
+        if (leaf > stop_bit) return reinterpret_cast<detail::cancelable*>(leaf);
+    }
+    return take_leaf_apart(nullptr);
 }
 
 context::time_point context::deadline() const noexcept {

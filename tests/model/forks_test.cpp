@@ -217,4 +217,34 @@ MODEL("fork_join: a stop while a thief begins the second", settings().preempt(2)
     model::check(task.has_ended() && sum == 3, "children that never wait take no notice");
 }
 
+/// What schedule(priority) does to the context.
+class set_low {
+  public:
+    bool await_ready() const noexcept { return false; }
+    template <peal::detail::peal_promise Promise>
+    bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        awaiting.promise().owner().set_priority(peal::priority::low);
+        return false;
+    }
+    void await_resume() const noexcept {}
+};
+peal::task<int> turns_low() {
+    co_await set_low();
+    co_return 1;
+}
+
+MODEL("fork_join: the first child changes its priority while a thief begins the second", settings().preempt(2).stale(1)) {
+    fork_queue queue;
+    model::var<int> b{0};
+    auto parent = [](model::var<int>& second) -> peal::task<> { co_await peal::fork_join(turns_low(), child(second, 2)); };
+    started_task task(parent, std::ref(b));
+    model::parallel(
+        [&] {
+            with_queue here(queue);
+            task.start();
+        },
+        [&] { steal_one(queue); });
+    model::check(task.has_ended(), "the parent has ended");
+}
+
 }  // namespace

@@ -7,6 +7,9 @@
 #include <functional>
 #include <optional>
 
+#include <peal/detail/this_thread.hpp>
+#include <peal/parallel/join.hpp>
+
 #include <sched/scheduler.hpp>
 #include <task/blocking_threads.hpp>
 
@@ -139,6 +142,53 @@ MODEL("parking: two items at once, and the first one blocks", falling_asleep()) 
     all->enqueue(first);
     all->enqueue(second);
     done.await();
+}
+
+MODEL("parking: what a busy worker has forked", falling_asleep()) {
+    // The first worker forks a function and blocks until it has run: the other one, wherever it is in falling asleep, must come.
+    model::event taken, done;
+    struct forked final : peal::detail::fork_record {
+        explicit forked(model::event& told) noexcept : fork_record(&forked::tell, kind::call), told(told) {}
+        static peal::detail::work_item* tell(fork_record& self) noexcept { return static_cast<forked&>(self).told.raise(), nullptr; }
+        model::event& told;
+    } record(taken);
+    work busy([&] {
+        model::check(peal::detail::this_thread.forks->push(record), "there is room");
+        taken.await();
+        done.raise();
+    });
+    workers all(2);
+    all->enqueue_on(0, busy);
+    done.await();
+}
+
+MODEL("parking: join() waits for a function that the other worker has taken", falling_asleep()) {
+    // The first function ends when the second has begun elsewhere; then its worker sleeps until that has ended.
+    model::event taken, done;
+    int ran = 0;
+    work computes([&] {
+        peal::join([&] { taken.await(); },
+                   [&] {
+                       taken.raise();
+                       ++ran;
+                   });
+        model::check(ran == 1, "the second has ended");
+        done.raise();
+    });
+    workers all(2);
+    all->enqueue_on(0, computes);
+    done.await();
+}
+
+MODEL("scheduler: destroyed when the work is over, and when the one who brought it has left", falling_asleep()) {
+    model::event done;
+    work item([&] { done.raise(); });
+    std::optional<workers> all(std::in_place, 1u);
+    model::parallel([&] { (*all)->enqueue(item); },
+                    [&] {
+                        done.await();
+                        all.reset();
+                    });
 }
 
 MODEL("parking: shutdown meets a worker that falls asleep", falling_asleep()) { workers all(1); }

@@ -22,6 +22,7 @@
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
 #include <peal/sync/event.hpp>
+#include <peal/sync/semaphore.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/sync_wait.hpp>
@@ -809,4 +810,53 @@ TEST_CASE("fork_join: a scope that is left by an exception stops children that c
 TEST_CASE("fork_join: is awaited once, and not with an empty task") {
     CHECK(support::death_in_task(awaits_twice).says("fork_join() was awaited twice"));
     CHECK(support::death_in_task(awaits_moved_from).says("an empty task was forked"));
+}
+
+// ---- stops that run code of the program ---------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A stop takes a child apart off the line for permits, so that a thread of the program behind it gets one and goes on, inside the stop.
+struct scene {
+    peal::semaphore permits{1};
+    std::atomic<bool> child_waits{false};
+    std::atomic<bool> thread_goes_on{false};
+};
+
+peal::task<> yields_until_the_thread_goes_on(scene& all) {
+    while (!all.thread_goes_on) co_await peal::yield();
+}
+peal::task<> asks_for_two(scene& all) {
+    all.child_waits = true;
+    auto both = co_await all.permits.acquire(2);
+}
+peal::task<> sleeps() { co_await peal::sleep_for(1h); }
+peal::task<> forks_three(scene& all) {
+    co_await peal::fork_join(sleeps(), yields_until_the_thread_goes_on(all), asks_for_two(all));
+}
+/// Waits for the pool whose task is being stopped.
+peal::task<bool> needs_the_pool(scene& all, peal::pool& pool) {
+    auto permit = co_await all.permits.acquire(1);
+    all.thread_goes_on = true;
+    std::atomic<bool> answered{false};
+    auto answer = [&answered] { answered = true; };
+    auto answering = pool.spawn(answer);
+    bool came = busy_until([&answered] { return answered.load(); });
+    co_await answering;
+    co_return came;
+}
+
+}  // namespace
+
+TEST_CASE("fork_join: a stop that makes a thread of the program go on does not hold up the children") {
+    peal::pool pool{peal::pool_options(1)};
+    scene all;
+    auto stopped = pool.spawn(forks_three, std::ref(all));
+    CHECK(busy_until([&all] { return all.child_waits.load(); }));
+    bool came = false;
+    std::thread waits([&] { came = peal::sync_wait(needs_the_pool(all, pool)); });
+    std::this_thread::sleep_for(20ms);  // so that it waits, mostly; it passes, too, if it does not yet
+    stopped.request_stop();
+    waits.join();
+    CHECK(came);
 }

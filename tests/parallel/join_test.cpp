@@ -13,9 +13,11 @@
 #include <utility>
 #include <variant>
 
+#include <peal/parallel/fork_join.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
 #include <peal/task/context.hpp>
+#include <peal/task/scope.hpp>
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
@@ -419,4 +421,44 @@ TEST_CASE("join: ends and waits meet at every moment") {
     auto joining = [](peal::join_handle<> joined) -> peal::task<> { co_await joined; };
     pool.run(joining, std::move(one));
     CHECK(found.text() == "");
+}
+
+// ---- scopes -----------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<> waits_for_a_stop() { co_await peal::sleep_for(1h); }
+peal::task<> counts(int& ended) {
+    ++ended;
+    co_return;
+}
+peal::task<> forks_a_counter(int& ended) { co_await peal::fork_join(waits_for_a_stop(), counts(ended)); }
+
+/// The scope is destroyed by a function whose sibling lies above what a child of the scope has forked and not begun.
+peal::task<> leaves_a_scope_inside(int& ended, bool& second_ran) {
+    std::optional<peal::scope> children(std::in_place);
+    children->spawn(forks_a_counter, std::ref(ended));
+    co_await peal::yield();
+    auto leave = [&children] { children.reset(); };
+    auto second = [&second_ran] { second_ran = true; };
+    peal::join(leave, second);
+}
+
+}  // namespace
+
+TEST_CASE("join: a scope that is left inside ends, also with a function above what its children have forked") {
+    for (int i = 0; i < 10; ++i) {
+        int ended = 0;
+        bool second_ran = false;
+        peal::simulation sim(static_cast<std::uint64_t>(i), 1);
+        sim.pool().run(leaves_a_scope_inside, std::ref(ended), std::ref(second_ran));
+        CHECK(second_ran);
+    }
+    for (int i = 0; i < 10; ++i) {
+        int ended = 0;
+        bool second_ran = false;
+        peal::pool pool{peal::pool_options(1)};
+        pool.run(leaves_a_scope_inside, std::ref(ended), std::ref(second_ran));
+        CHECK(second_ran);
+    }
 }

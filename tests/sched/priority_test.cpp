@@ -117,6 +117,31 @@ TEST_CASE("priority: a normal one waits for at most seven of high priority, a lo
     CHECK(others_between(priority::low, priority::high) == 63);
 }
 
+TEST_CASE("priority: with all three ready, a normal one and a low one still come in time") {
+    peal::pool pool(peal::pool_options(1));
+    std::string order;
+    auto all = [&order]() -> peal::task<> {
+        peal::scope tasks;
+        for (int i = 0; i < 200; ++i) tasks.spawn(spawn_options("high", priority::high), note, std::ref(order), 'h');
+        for (int i = 0; i < 100; ++i) tasks.spawn(spawn_options("normal", priority::normal), note, std::ref(order), 'n');
+        for (int i = 0; i < 20; ++i) tasks.spawn(spawn_options("low", priority::low), note, std::ref(order), 'l');
+        co_await tasks.join();
+    };
+    pool.run(std::ref(all));
+    auto longest_without = [&order](char who) {
+        std::size_t longest = 0;
+        std::size_t run = 0;
+        for (char each : order.substr(0, order.rfind(who))) {
+            run = each == who ? 0 : run + 1;
+            longest = std::max(longest, run);
+        }
+        return longest;
+    };
+    CHECK(order.size() == 320);
+    CHECK(longest_without('n') == 7);
+    CHECK(longest_without('l') <= 63);
+}
+
 TEST_CASE("priority: a high one waits for the item that runs, and no other") {
     CHECK(others_between(priority::high, priority::low) <= 1);
     CHECK(others_between(priority::high, priority::normal) <= 1);

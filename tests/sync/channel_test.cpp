@@ -10,6 +10,8 @@
 #include <vector>
 
 #include <peal/pool/pool.hpp>
+#include <peal/sync/mutex.hpp>
+#include <peal/sync/oneshot.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/time/sleep.hpp>
@@ -463,4 +465,22 @@ TEST_CASE("channel: its destruction while a task waits is a broken contract") {
         sim.pool().run(scene);
     });
     CHECK(seen.says("was destroyed while a task waits for it"));
+}
+
+TEST_CASE("channel: it stays where it is, as all that tasks wait with: given to a task by reference") {
+    static_assert(!std::is_move_constructible_v<peal::channel<int>>);
+    static_assert(!std::is_move_constructible_v<peal::unbounded_channel<int>>);
+    static_assert(!std::is_move_constructible_v<peal::oneshot<int>>);
+    static_assert(!std::is_move_constructible_v<peal::mutex>);
+    auto sends = [](peal::channel<int>& to) -> peal::task<> { co_await to.send(7); };
+    auto both = [&]() -> peal::task<int> {
+        peal::channel<int> items(1);
+        peal::scope tasks;
+        tasks.spawn(sends, items);
+        auto got = co_await items.receive();
+        co_await tasks.join();
+        co_return got.value_or(0);
+    };
+    peal::pool pool(peal::pool_options(1));
+    CHECK(pool.run(std::ref(both)) == 7);
 }

@@ -101,7 +101,8 @@ class [[nodiscard("fork_join() does nothing until it is awaited")]] fork_operati
 ///     }
 ///
 /// They run one after the other where they are awaited, and other workers that have nothing to do take the last ones. What nobody takes
-/// costs little more than awaiting it: so fork as fine as is convenient. when_all() is for things that wait.
+/// costs little more than awaiting it: so fork as fine as is convenient. What was forked while all others were busy is offered to them when
+/// this worker forks or ends something the next time: a few long computations are better spawned. when_all() is for things that wait.
 ///
 /// Errors:       the first in order that failed; those that have not begun then never begin, those on other workers are asked to stop. One
 ///               that only ended as canceled gives way to one that failed otherwise.

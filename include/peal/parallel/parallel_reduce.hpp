@@ -38,6 +38,7 @@ T reduce_part(Iterator first, std::size_t size, std::size_t grain, const T& neut
 ///
 ///     double length = std::sqrt(peal::parallel_reduce(numbers, 0.0, std::plus<>(), [](double x) { return x * x; }));
 ///
+/// The sum has the type of `neutral`: 0 for a vector of double adds integers, as std::accumulate() does.
 /// `combine` must be associative, and leave a value as it is when it combines it with `neutral`; both functions may run on several workers
 /// at once.
 /// `grain`: elements that are handled in one go, at least 1. Say nothing, and it is found.

@@ -11,6 +11,7 @@
 // resumed. senders_ is not empty only while the channel is full, receivers_ only while it is empty, but for those whose select() has
 // been served elsewhere: they leave by themselves.
 
+#include <concepts>
 #include <cstddef>
 #include <deque>
 #include <memory>
@@ -102,6 +103,7 @@ class channel_core {
     class [[nodiscard("await it")]] receive_operation;
 
     template <class... Arguments>
+        requires std::constructible_from<Items, Arguments...>
     explicit channel_core(Arguments&&... arguments) : items_(std::forward<Arguments>(arguments)...) {}
     channel_core(const channel_core&) = delete;
     channel_core& operator=(const channel_core&) = delete;

@@ -17,6 +17,7 @@
 //           request_stop                              looks here after it has set it: one of the two sees the other.
 // join_     joiner, completer                 [C2] acq_rel exchange / CAS: the joiner sees the result, exactly one wakes it.
 // refs_     holders                           [C3] acq_rel: the last holder sees what the others did.
+// priority_ who runs it                       [C4] relaxed: a child that begins apart takes over what it finds, orders nothing
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
 
 #include <chrono>
@@ -99,9 +100,9 @@ class PEAL_EXPORT context {
     }
 
     const char* name() const noexcept;
-    peal::priority priority() const noexcept { return priority_; }
+    peal::priority priority() const noexcept { return priority_.load(std::memory_order_relaxed); }  // [C4]
     /// On the thread that runs it, before it goes to a queue: schedule(priority).
-    void set_priority(peal::priority urgency) noexcept { priority_ = urgency; }
+    void set_priority(peal::priority urgency) noexcept { priority_.store(urgency, std::memory_order_relaxed); }  // [C4]
     const std::source_location& spawn_location() const noexcept;
     /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
     time_point deadline() const noexcept;
@@ -136,8 +137,8 @@ class PEAL_EXPORT context {
     /// A child of fork_join() runs apart from the chain, from here to there. Any thread.
     void add_apart(detail::fork_branch& child) noexcept;
     void remove_apart(detail::fork_branch& child) noexcept;
-    /// Asks the children of `group` that run apart to stop.
-    void stop_apart(const detail::fork_group& group) noexcept;
+    /// Asks the children of `group` that run apart to stop; of null: all of them.
+    void stop_apart(const detail::fork_group* group) noexcept;
 
     /// The alternative of a select() that this runs in, or null.
     detail::claim* claim() const noexcept { return claim_; }
@@ -161,7 +162,7 @@ class PEAL_EXPORT context {
         scheduler_ = scheduler;
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
-        priority_ = parent.priority_;
+        set_priority(parent.priority());
         scope_counts_ = parent.scope_counts_;
     }
     void set_claim(detail::claim& of) noexcept { claim_ = &of; }
@@ -173,6 +174,10 @@ class PEAL_EXPORT context {
     }
 
   private:
+    /// Marks what runs apart below this, one after the other, until one is suspended on a leaf: takes that out of its slot.
+    detail::cancelable* take_leaf_apart(const detail::fork_group* group) noexcept;
+    detail::cancelable* take_leaf_to_stop() noexcept;
+
     static constexpr std::uintptr_t stop_bit = 1;
     static std::uintptr_t address(detail::cancelable& leaf) noexcept { return reinterpret_cast<std::uintptr_t>(&leaf); }
 
@@ -182,7 +187,7 @@ class PEAL_EXPORT context {
     time_point deadline_ = no_deadline;    // set around this context; fixed before it starts, as are the next two
     detail::claim* claim_ = nullptr;
     bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
-    peal::priority priority_ = peal::priority::normal;
+    detail::atomic<peal::priority> priority_{peal::priority::normal};
     detail::spin_lock apart_lock_;
     detail::fork_branch* apart_ = nullptr;
 };

@@ -26,7 +26,7 @@ enum class on_error : bool {
 ///
 /// The failure of a child belongs to who awaits its join_handle when it ends, and else to the scope: see on_error. (A handle that is awaited
 /// later throws it, too.) Being canceled is no failure. To limit how many children run, let each take a permit along:
-///     tasks.spawn(fetch, co_await limit.acquire(), url);
+///     tasks.spawn(fetch, co_await limit.acquire(), url);    // task<> fetch([[maybe_unused]] peal::semaphore::permit counted, std::string url)
 ///
 /// Threads:      spawn() and request_stop() any; join() and the destructor: one, and nobody spawns any more.
 /// Cancellation: a canceled join() asks the children to stop and still waits for them, then reports operation_canceled.

@@ -31,7 +31,7 @@ class [[nodiscard("await it")]] yield_operation : work_item {
 
 }  // namespace detail
 
-/// To the back of the calling worker's queue: whoever waits there, and completions that have arrived, come first.
+/// To the back of the calling worker's queue: whoever waits there comes first. Completions that have arrived come within 64 items or 100 us.
 /// Cancellation: none; this never throws.   Allocates: never.   Kernel: none.
 inline detail::yield_operation yield() noexcept { return detail::yield_operation(); }
 
