@@ -103,7 +103,7 @@ void forked_call::look_around() noexcept {
 }
 
 void forked_call::wait() noexcept {
-    constexpr int rounds = 200;  // guess: some ten microseconds, what a sleep and a wake-up cost
+    constexpr int rounds = is_explored ? 0 : 200;  // guess: some ten microseconds, what a sleep and a wake-up cost
     rt::worker& here = *this_thread.worker;
     for (int idle = 0; idle < rounds;) {
         if (state_.load(std::memory_order_acquire) == state::done) return;  // [J1]

@@ -40,6 +40,11 @@ class Upstream:
             except OSError:
                 pass
 
+    def await_connections(self, count):
+        deadline = time.monotonic() + server_support.HANG
+        while len(self.threads) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+
     def __enter__(self):
         return self
 
@@ -156,6 +161,7 @@ class Ending(ServerCase):
             sinks = [threading.Thread(target=sink, args=each) for each in enumerate(peers)]
             for each in sinks:
                 each.start()
+            upstream.await_connections(count)
             time.sleep(0.3)
             proxy.terminate()
             status, said = proxy.wait()
@@ -167,10 +173,18 @@ class Ending(ServerCase):
         self.assertEqual((len(counts), whole + cut), (count, count), said)
 
     def test_what_does_not_end_is_cut_and_named(self):
-        with Upstream(lambda connection: read_to_end(connection)) as upstream, proxy_to(upstream, "--drain", "1") as proxy:
+        through = threading.Event()
+
+        def hears(connection):
+            read_exactly(connection, 14)
+            through.set()
+            read_to_end(connection)
+
+        with Upstream(hears) as upstream, proxy_to(upstream, "--drain", "1") as proxy:
             with proxy.connect() as peer:
                 peer.sendall(b"half a request")
-                time.sleep(0.2)
+                self.assertTrue(through.wait(server_support.HANG))
+                time.sleep(0.2)  # until the proxy has counted what it sent
                 name = "%s:%d" % peer.getsockname()
                 proxy.terminate()
                 status, said = proxy.wait()

@@ -151,8 +151,8 @@ TEST_CASE("condition_variable: a stop that races with a notification loses none"
         3000, [] {},
         [&]() -> peal::task<bool> {
             bool got = true;
-            auto guard = co_await all.one.lock();
             try {
+                auto guard = co_await all.one.lock();  // canceled too, if the other side holds the mutex just now
                 while (all.items.empty()) co_await all.changed.wait(guard);
                 all.items.pop_front();
             } catch (const std::system_error&) {
