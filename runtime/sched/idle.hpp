@@ -83,7 +83,7 @@ class idle {
     static bool worth_waking(std::uint64_t counts) noexcept { return searching_of(counts) == 0 && parked_of(counts) != 0; }
 
     const unsigned workers_;
-    detail::atomic<std::uint64_t> counts_{0};
+    alignas(64) detail::atomic<std::uint64_t> counts_{0};  // every push looks at it
     detail::thread_mutex mutex_;
     std::vector<unsigned> sleepers_;
 };

@@ -3,16 +3,16 @@
 
 // injection_queue: work from outside the pool, and what does not fit into a run queue. First in first out in each priority.
 //
-// Threads: any. `mutex_` guards the list.
-// size_   written under the mutex   [I1] seq_cst store: a push is followed by a look at the idle workers, and a parking worker
+// Threads: any. `lock_` guards the list.
+// size_   written under the lock   [I1] seq_cst store: a push is followed by a look at the idle workers, and a parking worker
 //                                        looks here after it became one (sched/README.md). One of the two sees the other.
-// urgent_ written under the mutex   [I2] relaxed: how many of them have high priority; looked at again and again
+// urgent_ written under the lock   [I2] relaxed: how many of them have high priority; looked at again and again
 // Bound: the items lie in frames; as many as tasks.
 
 #include <mutex>
 
 #include <peal/detail/atomic.hpp>
-#include <peal/detail/thread_mutex.hpp>
+#include <peal/detail/spin_lock.hpp>
 #include <peal/detail/work_item.hpp>
 
 #include "priorities.hpp"
@@ -22,23 +22,22 @@ namespace peal::rt {
 class injection_queue {
   public:
     void push(detail::work_item& item) noexcept {
-        std::lock_guard guard(mutex_);
+        std::lock_guard guard(lock_);
         list_of(item).push_back(item);
         publish();
     }
+    /// Requires: all of one priority.
     void push_all(detail::work_list& items) noexcept {
-        std::lock_guard guard(mutex_);
-        while (!items.empty()) {
-            detail::work_item& item = items.pop_front();
-            list_of(item).push_back(item);
-        }
+        if (items.empty()) return;
+        std::lock_guard guard(lock_);
+        list_of(items.front()).append(items);
         publish();
     }
 
     /// Appends up to `most` items of each priority to `taken`, the urgent ones first: a worker's own queues see to it that none starves.
     void pop(detail::work_list& taken, std::size_t most) noexcept {
         if (empty()) return;
-        std::lock_guard guard(mutex_);
+        std::lock_guard guard(lock_);
         for (detail::work_list& list : items_) {
             for (std::size_t left = most; left != 0 && !list.empty(); --left) taken.push_back(list.pop_front());
         }
@@ -56,7 +55,7 @@ class injection_queue {
         size_.store(items_[0].size() + items_[1].size() + items_[2].size(), std::memory_order_seq_cst);  // [I1]
     }
 
-    detail::thread_mutex mutex_;
+    alignas(64) detail::spin_lock lock_;
     detail::work_list items_[priorities];
     detail::atomic<std::size_t> size_{0};
     alignas(64) detail::atomic<std::size_t> urgent_{0};  // every worker reads it before each item, and seldom anybody writes

@@ -18,6 +18,7 @@
 //
 // Bound: `Capacity` items; more goes to the injection queue.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -52,6 +53,23 @@ class basic_run_queue {
             std::uint64_t next = steal == real ? pack(real + 1, real + 1) : pack(steal, real + 1);
             if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel, std::memory_order_acquire)) {  // [Q2]
                 return slots_[real % capacity].load(std::memory_order_relaxed);
+            }
+        }
+    }
+
+    /// Owner only. Moves the oldest items, at most so many, to the end of `into`.
+    void pop(detail::work_list& into, std::uint32_t most) noexcept {
+        std::uint64_t head = head_.load(std::memory_order_acquire);  // [Q2]
+        std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // the owner is the only writer
+        for (;;) {
+            std::uint32_t real = real_of(head);
+            std::uint32_t count = std::min(tail - real, most);
+            if (count == 0) return;
+            std::uint32_t steal = steal_of(head);
+            std::uint64_t next = steal == real ? pack(real + count, real + count) : pack(steal, real + count);  // as in try_pop()
+            if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel, std::memory_order_acquire)) {  // [Q2]
+                for (std::uint32_t i = 0; i < count; ++i) into.push_back(*slots_[(real + i) % capacity].load(std::memory_order_relaxed));
+                return;
             }
         }
     }

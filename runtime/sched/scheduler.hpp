@@ -148,18 +148,20 @@ class scheduler {
     std::vector<detail::thread> threads_;
     drive_function drive_;
     void* owner_ = nullptr;
+    detail::atomic<phase> phase_{phase::running};  // workers look at it, at gate_ and at what stands above before each item
+    detail::atomic<gate> gate_{gate::open};
+    detail::atomic<unsigned> nested_waits_{0};
+
     injection_queue injected_;
     rt::idle idle_;
-    detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
 
-    detail::atomic<phase> phase_{phase::running};
-    detail::atomic<gate> gate_{gate::open};
+    // What threads outside write for each task, away from what workers read.
+    alignas(64) detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
     detail::atomic<unsigned> visitors_{0};
-    detail::atomic<unsigned> nested_waits_{0};
     detail::atomic<std::uint64_t> outside_accepted_{0};
     detail::atomic<std::uint64_t> outside_ended_[4] = {};
 
-    detail::thread_mutex start_mutex_;     // guards the three below, while starting and while ending
+    alignas(64) detail::thread_mutex start_mutex_;  // guards the three below, while starting and while ending
     std::size_t ended_threads_ = 0;
     detail::thread_condition started_;
     unsigned start_answers_ = 0;

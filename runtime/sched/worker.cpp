@@ -118,6 +118,7 @@ detail::work_item* worker::next() noexcept {
         if (is_alone()) [[likely]] return std::exchange(sole_, nullptr);
         queue_sole();
     }
+    if constexpr (!detail::is_explored) turn_.store(turn_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     return uneven_ ? next_by_priority() : next_in_turn();
 }
 
@@ -242,7 +243,24 @@ void worker::announce() noexcept {
     if (has_queued()) scheduler_.wake_one();
 }
 
+// One item alone mostly runs at once where it lies, with what it needs in the cache there, and so does what lies in the LIFO slot: it is taken
+// only if its worker has run nothing from one look to the next. Null: look again.
+worker* worker::find_victim() noexcept {
+    if (worker* rich = from_others([](worker& other) { return other.queued() > 1 ? &other : nullptr; })) return rich;
+    if (watched_ != nullptr && watched_->has_item() && watched_->turn_.load(std::memory_order_relaxed) == watched_turn_) return watched_;
+    watched_ = from_others([](worker& other) { return other.has_item() ? &other : nullptr; });
+    if (watched_ != nullptr) watched_turn_ = watched_->turn_.load(std::memory_order_relaxed);
+    return detail::is_explored ? watched_ : nullptr;
+}
+
 detail::work_item* worker::steal() noexcept {
+    worker* victim = find_victim();
+    if (victim == nullptr) return nullptr;
+    if (detail::work_item* item = steal_half()) return item;
+    return victim->take_lifo();
+}
+
+detail::work_item* worker::steal_half() noexcept {
     for (priority urgency : {priority::high, priority::normal, priority::low}) {
         auto half_of = [this, urgency](worker& victim) { return victim.queue(urgency).steal_half(queue(urgency)); };
         if (detail::work_item* item = from_others(half_of)) {
@@ -250,7 +268,7 @@ detail::work_item* worker::steal() noexcept {
             return item;
         }
     }
-    return from_others([](worker& victim) { return victim.take_lifo(); });
+    return nullptr;
 }
 
 /// False: there was none.
@@ -347,11 +365,7 @@ void worker::push(detail::work_item& item) noexcept {
     run_queue& to = queue(urgency);
     if (to.try_push(item)) return;
     detail::work_list overflow;
-    for (std::uint32_t i = 0; i < run_queue::capacity / 2; ++i) {
-        detail::work_item* oldest = to.try_pop();
-        if (oldest == nullptr) break;
-        overflow.push_back(*oldest);
-    }
+    to.pop(overflow, run_queue::capacity / 2);
     overflow.push_back(item);
     scheduler_.injected().push_all(overflow);
 }
@@ -402,8 +416,14 @@ void worker::push_pinned(detail::work_item& item) noexcept {
 
 // ---- sleeping -------------------------------------------------------------------------------------------------------------
 
+bool worker::has_errand() const noexcept { return !scheduler_.injected().empty() || !inbox_.empty() || driver_->has_messages(); }
+
+bool worker::sees_forked() noexcept {
+    return from_others([](worker& other) { return other.forks_.has_public() ? &other : nullptr; }) != nullptr;
+}
+
 bool worker::work_in_sight() const noexcept {
-    if (!scheduler_.injected().empty() || !inbox_.empty() || driver_->has_messages()) return true;
+    if (has_errand()) return true;
     for (unsigned i = 0; i < scheduler_.size(); ++i) {
         if (i != index_ && scheduler_.at(i).has_stealable()) return true;
     }
@@ -426,13 +446,16 @@ bool worker::spin() noexcept {
     if (has_work()) return true;
     time_point now = idle_since_;
     for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
-        for (int i = 0; i < 8; ++i) {
+        // Each look takes a line away from who writes there: seldom from workers, which write all the time.
+        bool found = find_victim() != nullptr || sees_forked();
+        for (int i = 0; i < 16 && !found; ++i) {
             if (scheduler_.may_end()) return false;
-            if (driver_->has_news() || work_in_sight()) {
-                spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
-                return true;
-            }
-            detail::spin_hint();
+            for (int j = 0; j < 4; ++j) detail::spin_hint();
+            found = driver_->has_news() || has_errand();
+        }
+        if (found) {
+            spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
+            return true;
         }
     }
     spin_score_ -= 2;
@@ -518,7 +541,7 @@ void worker::collect(detail::work_list& ready) noexcept {
 void worker::take_queued(detail::work_list& ready) noexcept {
     if (sole_ != nullptr) ready.push_back(*std::exchange(sole_, nullptr));
     for (run_queue& queue : queues_) {
-        while (detail::work_item* item = queue.try_pop()) ready.push_back(*item);
+        queue.pop(ready, run_queue::capacity);
     }
     if (detail::work_item* item = take_lifo()) ready.push_back(*item);
     while (detail::fork_record* forked = forks_.pop_task()) {
@@ -595,7 +618,7 @@ void worker::run_only(detail::task_list& list) noexcept {
         }
         bool has_others = !others.empty();
         if (has_others) {
-            scheduler_.injected().push_all(others);
+            while (!others.empty()) scheduler_.injected().push(others.pop_front());
             scheduler_.wake_one();
         }
         if (chosen != nullptr) {

@@ -89,10 +89,7 @@ class worker {
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
     bool has_stealable() const noexcept {
-        for (const run_queue& queue : queues_) {
-            if (queue.size() != 0) return true;
-        }
-        return forks_.has_public();
+        return queued() != 0 || forks_.has_public();
     }
     std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
@@ -108,10 +105,16 @@ class worker {
     detail::work_item* next_in_turn() noexcept;
     bool is_alone() const noexcept;
     detail::work_item* next_by_priority() noexcept;
+    /// Any worker, as are the next two.
+    std::uint32_t queued() const noexcept {
+        std::uint32_t sum = 0;
+        for (const run_queue& queue : queues_) sum += queue.size();
+        return sum;
+    }
+    bool has_item() const noexcept { return queued() != 0 || lifo_.load(std::memory_order_relaxed) != nullptr; }
     run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
     bool has_queued() const noexcept;
     bool has_work() const noexcept;
-    /// Any worker.
     detail::work_item* take_lifo() noexcept;
     void push(detail::work_item& item) noexcept;
     void push_each(detail::work_list& items) noexcept;
@@ -122,7 +125,9 @@ class worker {
     void take_inbox() noexcept;
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
+    worker* find_victim() noexcept;
     detail::work_item* steal() noexcept;
+    detail::work_item* steal_half() noexcept;
     detail::fork_record* find_call() noexcept;
     template <class Take>
     auto from_others(Take take) noexcept;
@@ -131,6 +136,8 @@ class worker {
     void announce() noexcept;
     void run_found(detail::work_item& item) noexcept;
     void take_queued(detail::work_list& ready) noexcept;
+    bool has_errand() const noexcept;
+    bool sees_forked() noexcept;
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
     bool spin() noexcept;
@@ -149,6 +156,7 @@ class worker {
     detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
     detail::fork_queue forks_;
     detail::atomic<detail::work_item*> lifo_{nullptr};
+    detail::atomic<unsigned> turn_{0};      // other than before whenever the owner took an item; relaxed: a hint for thieves
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
@@ -168,6 +176,8 @@ class worker {
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
+    worker* watched_ = nullptr;             // has something to steal, and ran nothing else since watched_turn_ was read; see find_victim()
+    unsigned watched_turn_ = 0;
 
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock

@@ -135,7 +135,10 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
     }
 
     // Payload before list: when the list of a scope is empty, no argument of a child is alive, unless somebody holds its handle.
-    if ((refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) == 0) {  // [C3]
+    // Once the handle is gone, nobody joins any more and nobody else looks at the payload.
+    bool has_handle = (refs_.load(std::memory_order_acquire) & handle_bit) != 0 &&                           // [C3]
+                      (refs_.fetch_or(completed_bit, std::memory_order_acq_rel) & handle_bit) != 0;  // [C3]
+    if (!has_handle) {
         if (is_unobserved_failure()) rt::report_unhandled(failure(), *this, accepted_by_);
         drop_payload();
     }
@@ -143,10 +146,12 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
     rt::scheduler* accepted_by = accepted_by_;
     detail::outcome outcome = outcome_;
 
-    auto waiting = join_.exchange(join_ended, std::memory_order_acq_rel);  // [C2]
-    if (waiting != 0) {
-        auto& joiner = *reinterpret_cast<waiter*>(waiting);
-        joiner.notify(joiner);
+    if (has_handle) {
+        auto waiting = join_.exchange(join_ended, std::memory_order_acq_rel);  // [C2]
+        if (waiting != 0) {
+            auto& joiner = *reinterpret_cast<waiter*>(waiting);
+            joiner.notify(joiner);
+        }
     }
     if (list != nullptr) list->remove(*this);
     release();
@@ -170,11 +175,16 @@ bool spawned_context::forget(waiter& waiter) noexcept {
 }
 
 void spawned_context::release_handle() noexcept {
-    std::uint32_t before = refs_.fetch_and(~handle_bit, std::memory_order_acq_rel);  // [C3]
-    if ((before & completed_bit) != 0) {  // ended() saw the handle and left the payload to us
-        if (is_unobserved_failure()) rt::report_unhandled_late(failure(), *this, accepted_by_);
-        drop_payload();
+    std::uint32_t before = refs_.load(std::memory_order_acquire);  // [C3]
+    while ((before & completed_bit) == 0) {
+        // The task has its own reference: this is not the last.
+        if (refs_.compare_exchange_weak(before, before - handle_bit - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {  // [C3]
+            return;
+        }
     }
+    // ended() saw the handle and left the payload to us.
+    if (is_unobserved_failure()) rt::report_unhandled_late(failure(), *this, accepted_by_);
+    drop_payload();
     release();
 }
 
@@ -184,7 +194,11 @@ void spawned_context::abandon() noexcept {
 }
 
 void spawned_context::release() noexcept {
-    if ((refs_.fetch_sub(1, std::memory_order_acq_rel) & count_mask) == 1) delete this;  // [C3]
+    // Nobody can come who has no reference: what looks like the last one is it.
+    if ((refs_.load(std::memory_order_acquire) & count_mask) == 1 ||                   // [C3]
+        (refs_.fetch_sub(1, std::memory_order_acq_rel) & count_mask) == 1) {  // [C3]
+        delete this;
+    }
 }
 
 bool spawned_context::is_unobserved_failure() const noexcept { return outcome_ == outcome::failed && !observed_; }

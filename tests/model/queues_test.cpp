@@ -117,6 +117,23 @@ MODEL("run queue: two thieves while the owner pushes", settings().preempt(2).sta
     s.check_all_taken();
 }
 
+MODEL("run queue: the owner takes several at once while one steals", settings().preempt(3).stale(3)) {
+    run_queue_state<queue_of<4>, 4> s;
+    for (std::size_t i = 0; i < 3; ++i) s.push(i);
+    model::parallel(
+        [&] {
+            work_list taken;
+            s.queue.pop(taken, 2);
+            while (!taken.empty()) s.work.take(&taken.pop_front());
+            s.push(3);
+        },
+        [&] {
+            s.steal_into(s.thief_queue);
+            s.pop_from(s.thief_queue);
+        });
+    s.check_all_taken();
+}
+
 MODEL("run queue: slots are used again only when the thief has copied them", settings().preempt(3).stale(3)) {
     // Four slots, full; a thief claims two, and the owner pushes as soon as it may. What a thief still reads must not be written over.
     run_queue_state<queue_of<4>, 6> s;

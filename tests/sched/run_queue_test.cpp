@@ -76,6 +76,36 @@ std::unique_ptr<run_queue> queue_at(std::uint32_t position) {
 
 }  // namespace
 
+TEST_CASE("run_queue: its owner takes several at once, the oldest first, and leaves a thief what it has claimed") {
+    for (std::uint32_t position : beginnings) {
+        auto items = items_of(run_queue::capacity);
+        auto queue = queue_at(position);
+        peal::detail::work_list taken;
+        queue->pop(taken, 5);
+        CHECK(taken.empty());
+
+        for (auto& item : items) CHECK(queue->try_push(item));
+        queue->pop(taken, 0);
+        CHECK(taken.empty());
+        claim(*queue, 3);
+        queue->pop(taken, 4);
+        CHECK(taken.size() == 4);
+        for (std::uint32_t number = 3; number < 7; ++number) CHECK(number_of(&taken.pop_front()) == number);
+        CHECK(number_of(slot_of(*queue, position)) == 0);
+        CHECK_FALSE(queue->try_push(items[0]));  // the thief reads there
+        give_free(*queue);
+        CHECK(queue->try_push(items[0]));
+        CHECK(queue->size() == run_queue::capacity - 6);
+
+        queue->pop(taken, ~std::uint32_t{0});
+        CHECK(taken.size() == run_queue::capacity - 6);
+        CHECK(queue->size() == 0);
+        CHECK(number_of(&taken.pop_front()) == 7);
+        queue->pop(taken, 1);
+        CHECK(taken.size() == run_queue::capacity - 7);
+    }
+}
+
 TEST_CASE("run_queue: first in, first out for its owner, over the end of the ring and of the positions") {
     for (std::uint32_t position : beginnings) {
         auto queue = queue_at(position);

@@ -5,6 +5,7 @@
 // the context), so queueing never allocates. An item is in at most one queue at a time; `next` belongs to that queue.
 
 #include <coroutine>
+#include <utility>
 #include <cstddef>
 
 namespace peal {
@@ -44,8 +45,16 @@ class work_list {
         return item;
     }
 
+    /// Requires: not empty.
+    const work_item& front() const noexcept { return *head_; }
+
+    /// Moves all of `other` to the end.
     void append(work_list& other) noexcept {
-        while (!other.empty()) push_back(other.pop_front());
+        if (other.empty()) return;
+        (head_ == nullptr ? head_ : tail_->next) = other.head_;
+        tail_ = other.tail_;
+        size_ += std::exchange(other.size_, 0);
+        other.head_ = nullptr;
     }
 
   private:
