@@ -32,7 +32,7 @@ class idle {
     }
 
     enum class last_searcher : bool { no, yes };
-    /// The caller found work. If it was the last to search, it must wake another (there may be more work than one can do).
+    /// The caller found work. If it was the last to search, it must look for more after this, and wake another for it.
     last_searcher stop_search() noexcept {
         return searching_of(counts_.fetch_sub(1, std::memory_order_seq_cst)) == 1 ? last_searcher::yes : last_searcher::no;  // [W1]
     }

@@ -232,7 +232,16 @@ void worker::end_search() noexcept {
     // searcher while it runs that, and passes the errand on.
     if (!searching_) return;
     searching_ = false;
-    if (scheduler_.idle().stop_search() == idle::last_searcher::yes) scheduler_.wake_one();
+    if (scheduler_.idle().stop_search() == idle::last_searcher::yes && has_work_for_others()) scheduler_.wake_one();
+}
+
+/// After the search has ended: who brought work before that has woken nobody, and is seen here; who brings it later wakes somebody.
+bool worker::has_work_for_others() const noexcept {
+    if (!scheduler_.injected().empty()) return true;
+    for (unsigned i = 0; i < scheduler_.size(); ++i) {
+        if (scheduler_.at(i).has_stealable()) return true;
+    }
+    return false;
 }
 
 /// Before an item runs, which may take long: what was put into the queue for this worker itself, and is still there now that it has taken

@@ -133,6 +133,7 @@ class worker {
     auto from_others(Take take) noexcept;
     bool run_forked(detail::fork_record* taken) noexcept;
     void end_search() noexcept;
+    bool has_work_for_others() const noexcept;
     void announce() noexcept;
     void run_found(detail::work_item& item) noexcept;
     void take_queued(detail::work_list& ready) noexcept;

@@ -3,8 +3,6 @@
 // Models of falling asleep (P3, runtime/sched/README.md): the product's worker loop, idle and driver state against one who brings work, and
 // nothing else, so that much of it is searched. Who brings it waits until it was done: a lost wake-up is a deadlock.
 
-#include <coroutine>
-#include <functional>
 #include <optional>
 
 #include <peal/detail/this_thread.hpp>
@@ -13,12 +11,14 @@
 #include <sched/scheduler.hpp>
 #include <task/blocking_threads.hpp>
 
+#include "../support/work.hpp"
 #include "model_driver.hpp"
 #include "tasks.hpp"
 
 namespace {
 
 using model::settings;
+using support::work;
 
 settings falling_asleep() {
     settings bounds;
@@ -33,31 +33,6 @@ settings falling_asleep() {
     first.shutdown(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
     return true;
 }();
-
-/// A piece of work: a coroutine that runs a function.
-class work : public peal::detail::work_item {
-  public:
-    explicit work(std::function<void()> function) : function_(std::move(function)), coroutine_(run(*this)) { handle = coroutine_.handle; }
-    ~work() { coroutine_.handle.destroy(); }
-
-  private:
-    struct coroutine {
-        struct promise_type {
-            coroutine get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-            std::suspend_always initial_suspend() noexcept { return {}; }
-            std::suspend_always final_suspend() noexcept { return {}; }
-            void return_void() {}
-            void unhandled_exception() {}
-        };
-        std::coroutine_handle<promise_type> handle;
-    };
-    static coroutine run(work& self) {
-        self.function_();
-        co_return;
-    }
-    std::function<void()> function_;
-    coroutine coroutine_;
-};
 
 /// Workers on threads of their own. The body is the one who brings work.
 class workers {
