@@ -3,8 +3,11 @@
 // Models of what fork_join() and join() leave for others: fork_queue by itself, and forked children on the frames of a parent, begun by their
 // line or by a thief.
 
+#include <system_error>
+
 #include <peal/detail/fork.hpp>
 #include <peal/parallel/fork_join.hpp>
+#include <peal/sync/semaphore.hpp>
 
 #include "tasks.hpp"
 
@@ -215,6 +218,37 @@ MODEL("fork_join: a stop while a thief begins the second", settings().preempt(2)
         },
         [&] { steal_one(queue); }, [&] { task.request_stop(); });
     model::check(task.has_ended() && sum == 3, "children that never wait take no notice");
+}
+
+peal::task<int> waits(peal::semaphore& limit) {
+    auto permit = co_await limit.acquire();
+    co_return 1;
+}
+
+MODEL("fork_join: a child that a thief runs waits, against a stop and against what it waits for",
+      settings().preempt(2).stale(1).at_most(100'000).at_random(50'000)) {
+    fork_queue queue;
+    model::var<int> a{0};
+    peal::semaphore limit(0);
+    bool canceled = false;
+    auto parent = [](model::var<int>& first, peal::semaphore& wanted, bool& stopped) -> peal::task<> {
+        try {
+            co_await peal::fork_join(child(first, 1), waits(wanted));
+        } catch (const std::system_error&) {
+            stopped = true;
+        }
+    };
+    started_task task(parent, std::ref(a), limit, std::ref(canceled));
+    model::parallel(
+        [&] {
+            {
+                with_queue here(queue);
+                task.start();
+            }
+            limit.release();
+        },
+        [&] { steal_one(queue); }, [&] { task.request_stop(); });
+    model::check(task.has_ended() && limit.available() == 1, "served or not, the permit is there");
 }
 
 /// What schedule(priority) does to the context.

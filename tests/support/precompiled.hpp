@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 
-// What nearly every test includes.  Each test includes what it uses all the same.
+// What nearly every test includes: compiled once, before all others (so there is no "pragma once").  Each test includes what it uses all the same.
 
 #include "support/catch.hpp"
 
