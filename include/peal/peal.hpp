@@ -35,6 +35,7 @@
 #include <peal/task/blocking.hpp>
 #include <peal/task/generator.hpp>
 #include <peal/task/scope.hpp>
+#include <peal/task/share.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/stop_token.hpp>
 #include <peal/task/sync_wait.hpp>

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <stdexcept>
+#include <string>
 
 #include <peal/detail/this_thread.hpp>
 
@@ -63,6 +65,19 @@ pool::~pool() {
     for (const std::string& name : report.not_stopped) std::fprintf(stderr, "peal:   %s\n", name.c_str());
     // What is left may still be reached by handles and by the kernel: it stays allocated for ever.
     static_cast<void>(core_.release());
+}
+
+share pool::make_share(unsigned weight) {
+    if (weight == 0 || weight > rt::shares::weight_limit) {
+        throw std::invalid_argument("pool.make_share: the weight is " + std::to_string(weight) + ", it must be 1 to " +
+                                    std::to_string(rt::shares::weight_limit) + "; tasks in no share weigh 100 together");
+    }
+    const rt::share_queue* made = scheduler_->shares().make(scheduler_, weight);
+    if (made == nullptr) {
+        throw std::length_error("pool.make_share: this pool has " + std::to_string(rt::shares::limit) +
+                                " shares already, which is the limit; they last as long as the pool, so make them once");
+    }
+    return share(*made);
 }
 
 unsigned pool::size() const noexcept { return scheduler_->size(); }

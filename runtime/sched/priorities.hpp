@@ -12,4 +12,9 @@ inline priority priority_of(const detail::work_item& item) noexcept {
     return item.owner != nullptr ? item.owner->priority() : priority::normal;
 }
 
+/// It has no place before or after others: it lines up.
+inline bool is_plain(const detail::work_item& item) noexcept {
+    return item.owner == nullptr || (item.owner->priority() == priority::normal && !item.owner->share());
+}
+
 }  // namespace peal::rt

@@ -129,8 +129,16 @@ void scheduler::wake_one() noexcept {
 
 void scheduler::inject(detail::work_item& item) noexcept {
     visitor inside(*this);
-    injected_.push(item);
+    put_outside(item);
     wake_one();
+}
+
+void scheduler::put_outside(detail::work_item& item) noexcept {
+    if (share_queue* share = share_of(item)) {
+        shares_.push(item, *share);
+    } else {
+        injected_.push(item);
+    }
 }
 
 void scheduler::enqueue(detail::work_item& item) noexcept {
@@ -173,7 +181,11 @@ void scheduler::enqueue_all(detail::work_list& items) noexcept {
         return;
     }
     visitor inside(*this);
-    injected_.push_all(items);
+    if (share_queue* share = share_of(items.front())) {  // all are of one task's options
+        while (!items.empty()) shares_.push(items.pop_front(), *share);
+    } else {
+        injected_.push_all(items);
+    }
     wake_one();
 }
 

@@ -25,6 +25,7 @@
 #include "../base/thread.hpp"
 #include "idle.hpp"
 #include "injection_queue.hpp"
+#include "shares.hpp"
 #include "worker.hpp"
 
 namespace peal::rt {
@@ -86,6 +87,16 @@ class scheduler {
     bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept { return admit(this_worker(), task, list); }
     void enqueue_all(detail::work_list& items) noexcept;
     injection_queue& injected() noexcept { return injected_; }
+    rt::shares& shares() noexcept { return shares_; }
+    /// The one of this pool that the item is in, or null.
+    share_queue* share_of(const detail::work_item& item) const noexcept {
+        peal::share share = item.owner != nullptr ? item.owner->share() : peal::share();
+        return share && share.state()->pool == this ? shares::queue_of(share) : nullptr;
+    }
+    /// Into its share, or the injection queue.
+    void put_outside(detail::work_item& item) noexcept;
+    /// Something lies there for any worker.
+    bool has_outside() const noexcept { return !injected_.empty() || !shares_.empty(); }
     rt::idle& idle() noexcept { return idle_; }
     /// Work was published that any worker may take.
     void wake_one() noexcept;
@@ -153,6 +164,7 @@ class scheduler {
     detail::atomic<unsigned> nested_waits_{0};
 
     injection_queue injected_;
+    rt::shares shares_;
     rt::idle idle_;
 
     // What threads outside write for each task, away from what workers read.

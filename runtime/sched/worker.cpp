@@ -111,6 +111,7 @@ void worker::execute(detail::work_item& item) noexcept {
 // ---- where work comes from ------------------------------------------------------------------------------------------------
 
 detail::work_item* worker::next() noexcept {
+    if (charged_ != nullptr) [[unlikely]] settle();
     if (until_poll_ == 0) poll();
     --until_poll_;
     if (scheduler_.injected().has_urgent()) [[unlikely]] take_injected(1);
@@ -125,8 +126,11 @@ detail::work_item* worker::next() noexcept {
 /// Nothing lies in any queue of this worker, as far as it sees. Not asked of sole_.
 bool worker::is_alone() const noexcept {
     return queues_[index_of(priority::normal)].size() == 0 && lifo_.load(std::memory_order_relaxed) == nullptr && pinned_.empty() &&
-           !uneven_;
+           !uneven_ && !scheduler_.shares().has_ready();
 }
+
+/// What ran was measured, because something is or was in a share.
+void worker::settle() noexcept { scheduler_.shares().settle(*std::exchange(charged_, nullptr), driver_->now() - charged_since_); }
 
 /// What has high priority first, then what has none, then what has low priority; but each of these at least once in a while.
 detail::work_item* worker::next_by_priority() noexcept {
@@ -134,7 +138,8 @@ detail::work_item* worker::next_by_priority() noexcept {
     bool normal_is_due = ++since_normal_ >= normal_every;
     // Were both due with the next item, one of them would come too late: low goes before.
     bool low_is_due = since_low_ >= low_every ||
-                      (since_low_ + 1 == low_every && since_normal_ + 1 == normal_every && queue(priority::normal).size() != 0);
+                      (since_low_ + 1 == low_every && since_normal_ + 1 == normal_every &&
+                       (queue(priority::normal).size() != 0 || scheduler_.shares().has_ready()));
     if (low_is_due) {
         since_low_ = 0;
         if (detail::work_item* item = queue(priority::low).try_pop()) return item;
@@ -151,7 +156,19 @@ detail::work_item* worker::next_by_priority() noexcept {
     return nullptr;
 }
 
+/// Among what has normal priority, or is in a share.
 detail::work_item* worker::next_in_turn() noexcept {
+    if (scheduler_.shares().has_ready()) [[unlikely]] {
+        bool others_wait =
+            !pinned_.empty() || queue(priority::normal).size() != 0 || lifo_.load(std::memory_order_relaxed) != nullptr;
+        shares::turn turn = scheduler_.shares().take(others_wait);
+        charged_ = turn.whose;
+        charged_since_ = driver_->now();
+        if (turn.item != nullptr) {
+            unannounced_ = true;  // what is left there: who brought it may have counted on this worker, when it still searched
+            return turn.item;
+        }
+    }
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
@@ -237,7 +254,7 @@ void worker::end_search() noexcept {
 
 /// After the search has ended: who brought work before that has woken nobody, and is seen here; who brings it later wakes somebody.
 bool worker::has_work_for_others() const noexcept {
-    if (!scheduler_.injected().empty()) return true;
+    if (scheduler_.has_outside()) return true;
     for (unsigned i = 0; i < scheduler_.size(); ++i) {
         if (scheduler_.at(i).has_stealable()) return true;
     }
@@ -249,7 +266,7 @@ bool worker::has_work_for_others() const noexcept {
 void worker::announce() noexcept {
     if (!unannounced_) return;
     unannounced_ = false;
-    if (has_queued()) scheduler_.wake_one();
+    if (has_queued() || scheduler_.shares().has_ready()) scheduler_.wake_one();
 }
 
 // One item alone mostly runs at once where it lies, with what it needs in the cache there, and so does what lies in the LIFO slot: it is taken
@@ -350,7 +367,7 @@ bool worker::look_around() noexcept {
 
 /// Something waits for this worker, as far as it sees.
 bool worker::has_work() const noexcept {
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued() || scheduler_.shares().has_ready();
 }
 
 bool worker::has_queued() const noexcept {
@@ -369,6 +386,7 @@ void worker::offer() noexcept {
 // ---- where work goes ------------------------------------------------------------------------------------------------------
 
 void worker::push(detail::work_item& item) noexcept {
+    if (share_queue* share = scheduler_.share_of(item)) [[unlikely]] return scheduler_.shares().push(item, *share);
     priority urgency = priority_of(item);
     if (urgency != priority::normal) uneven_ = true;
     run_queue& to = queue(urgency);
@@ -380,7 +398,7 @@ void worker::push(detail::work_item& item) noexcept {
 }
 
 void worker::push_rescheduled(detail::work_item& item) noexcept {
-    if (sole_ == nullptr && priority_of(item) == priority::normal && detail::this_thread.chains == 1) {
+    if (sole_ == nullptr && is_plain(item) && detail::this_thread.chains == 1) {
         sole_ = &item;  // the caller comes back to the loop at once: it is not resumed in the middle of another item
         return;
     }
@@ -411,7 +429,7 @@ void worker::push_each(detail::work_list& items) noexcept {
 }
 
 void worker::push_woken(detail::work_item& item) noexcept {
-    if (priority_of(item) != priority::normal) return push_spawned(item);  // it has its place, before or after all that wait in turn
+    if (!is_plain(item)) return push_spawned(item);  // it has its place, before or after all that wait in turn
     detail::work_item* displaced = lifo_.exchange(&item, std::memory_order_acq_rel);  // [F1]
     if (displaced == nullptr) return;
     push(*displaced);
@@ -425,7 +443,7 @@ void worker::push_pinned(detail::work_item& item) noexcept {
 
 // ---- sleeping -------------------------------------------------------------------------------------------------------------
 
-bool worker::has_errand() const noexcept { return !scheduler_.injected().empty() || !inbox_.empty() || driver_->has_messages(); }
+bool worker::has_errand() const noexcept { return scheduler_.has_outside() || !inbox_.empty() || driver_->has_messages(); }
 
 bool worker::sees_forked() noexcept {
     return from_others([](worker& other) { return other.forks_.has_public() ? &other : nullptr; }) != nullptr;
@@ -595,8 +613,12 @@ void worker::run_only(detail::task_list& list) noexcept {
         found.append(held_);
         take_queued(found);
         scheduler_.injected().pop(found, scheduler_.injected().size());
+        scheduler_.shares().take_all(found);
         if (found.empty() && scheduler_.size() > 1) {
-            if (detail::work_item* item = steal()) found.push_back(*item);
+            if (detail::work_item* item = steal()) {
+                found.push_back(*item);
+                unannounced_ = true;  // a half: the rest is for others
+            }
         }
         // Everything is sorted before anything runs: what runs may wait in a destructor of its own, and looks for its tasks in the
         // queues and in held_.
@@ -627,12 +649,11 @@ void worker::run_only(detail::task_list& list) noexcept {
         }
         bool has_others = !others.empty();
         if (has_others) {
-            while (!others.empty()) scheduler_.injected().push(others.pop_front());
+            while (!others.empty()) scheduler_.put_outside(others.pop_front());
             scheduler_.wake_one();
         }
         if (chosen != nullptr) {
-            end_search();
-            execute(*chosen);
+            run_found(*chosen);
             continue;
         }
         if (detail::fork_record* forked = forks_.pop()) {  // of a join() around this wait: it may lie above what a child has left

@@ -24,6 +24,7 @@
 #include "../time/wheel.hpp"
 #include "priorities.hpp"
 #include "run_queue.hpp"
+#include "shares.hpp"
 
 namespace peal::rt {
 
@@ -120,6 +121,7 @@ class worker {
     void push_each(detail::work_list& items) noexcept;
     void queue_sole() noexcept;
     void take_ready() noexcept;
+    void settle() noexcept;
     void poll() noexcept;
     void adjust_interval(time_point now) noexcept;
     void take_inbox() noexcept;
@@ -172,6 +174,8 @@ class worker {
     bool uneven_ = false;                   // something of another priority than normal may be queued
     unsigned since_normal_ = 0;             // items run since the last normal one, and since the last low one, while these wait
     unsigned since_low_ = 0;
+    share_queue* charged_ = nullptr;        // whose item runs, measured since then; set only while something is in a share
+    time_point charged_since_{};
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take

@@ -91,6 +91,7 @@ class simulation::state {
         }
         detail::work_list injected;
         scheduler.injected().pop(injected, ~std::size_t{0});
+        scheduler.shares().take_all(injected);
         while (!injected.empty()) {
             rt::worker& worker = scheduler.at(static_cast<unsigned>(world.draw(scheduler.size())));
             ready.push_back({&worker, &injected.pop_front()});

@@ -118,8 +118,16 @@ std::coroutine_handle<> go_on_with(work_item& item) noexcept {
     return item.handle;
 }
 
-peal::priority spawned_context::spawner_priority() noexcept {
-    return this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal;
+void spawned_context::take_over_from_spawner() noexcept {
+    const context* spawner = this_thread.current;
+    set_priority(options_.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal));
+    if (options_.share()) {
+        PEAL_ASSERT(options_.share().state()->pool == scheduler(), "spawn: the share in the options is one of another pool");
+        set_shared();
+    } else if (spawner != nullptr && spawner->share() && spawner->share().state()->pool == scheduler()) {
+        options_.set_share(spawner->share());
+        set_shared();
+    }
 }
 
 std::coroutine_handle<> spawned_context::ended() noexcept {

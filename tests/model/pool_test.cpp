@@ -55,10 +55,15 @@ class pool {
 
     template <class Function, class... Arguments>
     auto spawn(Function function, Arguments&&... arguments) {
+        return spawn_in(peal::share(), std::move(function), std::forward<Arguments>(arguments)...);
+    }
+    template <class Function, class... Arguments>
+    auto spawn_in(peal::share group, Function function, Arguments&&... arguments) {
         return peal::detail::start_spawned(scheduler_, nullptr,
-                                           peal::detail::make_spawned(peal::spawn_options("model"), &scheduler_, std::move(function),
+                                           peal::detail::make_spawned(peal::spawn_options("model", group), &scheduler_, std::move(function),
                                                                       std::forward<Arguments>(arguments)...));
     }
+    peal::share make_share(unsigned weight) { return peal::share(*scheduler_.shares().make(&scheduler_, weight)); }
     peal::rt::scheduler& scheduler() { return scheduler_; }
     model::model_driver& driver(unsigned index) { return *drivers_[index]; }
 
@@ -211,6 +216,73 @@ MODEL("pool of two: from worker to worker through the inbox", whole_pool()) {
     p.spawn(travel, std::ref(p), std::ref(ends));
     p.shut_down();
     model::check(ends == 1, "arrived");
+}
+
+MODEL("pool of two: two tasks of one share from two threads outside", whole_pool()) {
+    pool p(2);
+    peal::share group = p.make_share(100);
+    int first = 0, second = 0;
+    model::parallel([&] { p.spawn_in(group, count, std::ref(first)); }, [&] { p.spawn_in(group, count, std::ref(second)); });
+    p.shut_down();
+    model::check(first == 1 && second == 1, "both have run");
+}
+
+MODEL("pool of one: an event from outside wakes a task of a share while its worker parks", whole_pool(3, 1)) {
+    pool p(1);
+    peal::share group = p.make_share(100);
+    peal::event happened;
+    int ends = 0;
+    auto wait = [](peal::event& awaited, int& ended) -> peal::task<> {
+        co_await awaited.wait();
+        ++ended;
+    };
+    p.spawn_in(group, wait, std::ref(happened), std::ref(ends));
+    model::parallel([&] { happened.set(); }, [] {});
+    p.shut_down();
+    model::check(ends == 1, "woken");
+}
+
+MODEL("pool of two: what a task of a share leaves behind while it blocks its worker is taken", whole_pool()) {
+    // It yields, and its worker takes another of the share, which blocks until the first has gone on elsewhere.
+    pool p(2);
+    peal::share group = p.make_share(100);
+    model::event first_has_ended;
+    int ends = 0;
+    auto yields = [](model::event& tells, int& ended) -> peal::task<> {
+        co_await peal::yield();
+        ++ended;
+        tells.raise();
+    };
+    auto blocks = [](model::event& awaited, int& ended) -> peal::task<> {
+        awaited.await();
+        ++ended;
+        co_return;
+    };
+    p.spawn_in(group, yields, std::ref(first_has_ended), std::ref(ends));
+    p.spawn_in(group, blocks, std::ref(first_has_ended), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 2, "both have run");
+}
+
+MODEL("pool of two: what lies in a share behind a task that blocks its worker is taken", whole_pool()) {
+    pool p(2);
+    peal::share group = p.make_share(100);
+    model::event second_has_run;
+    int ends = 0;
+    auto blocks = [](model::event& awaited, int& ended) -> peal::task<> {
+        awaited.await();
+        ++ended;
+        co_return;
+    };
+    auto second = [](model::event& tells, int& ended) -> peal::task<> {
+        ++ended;
+        tells.raise();
+        co_return;
+    };
+    p.spawn_in(group, blocks, std::ref(second_has_run), std::ref(ends));
+    p.spawn_in(group, second, std::ref(second_has_run), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 2, "both have run");
 }
 
 // ---- acceptance and shutdown -------------------------------------------------------------------------------------------------------------

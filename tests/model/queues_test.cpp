@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Models of the queues between threads: run_queue, injection_queue, mpsc_stack. Items carry a payload that is written before they are
+// Models of the queues between threads: run_queue, injection_queue, shares, mpsc_stack. Items carry a payload that is written before they are
 // pushed and read by whoever takes them: an item that is taken without the order that its queue promises is a data race.
 
 #include <peal/detail/work_item.hpp>
@@ -8,6 +8,7 @@
 #include <base/mpsc_stack.hpp>
 #include <sched/injection_queue.hpp>
 #include <sched/run_queue.hpp>
+#include <sched/shares.hpp>
 
 #include "runner.hpp"
 
@@ -236,6 +237,26 @@ MODEL("injection queue: a batch arrives at once, two pop", settings().preempt(3)
         [&] { pop(2); }, [&] { pop(2); });
     pop(3);
     model::check(work.taken() == 3 && queue.empty(), "nothing is lost");
+}
+
+MODEL("shares: two push, one takes", settings().preempt(3).stale(3)) {
+    peal::rt::shares all;
+    peal::rt::share_queue* shares[] = {all.make(nullptr, 1), all.make(nullptr, 2)};
+    items<3> work;
+    auto push = [&](std::size_t i, std::size_t to) {
+        work.all[i].fill(static_cast<int>(i) + 1);
+        all.push(work.all[i], *shares[to]);
+    };
+    auto take = [&] {
+        auto turn = all.take(false);
+        if (turn.item == nullptr) return;
+        work.take(turn.item);
+        all.settle(*turn.whose, std::chrono::microseconds(1));
+    };
+    model::parallel([&] { push(0, 0), push(1, 1); }, [&] { push(2, 0); }, [&] { take(), take(); });
+    model::check(all.empty() == (work.taken() == 3), "what it says of itself");
+    for (int i = 0; i < 3; ++i) take();
+    model::check(work.taken() == 3 && all.empty(), "nothing is lost");
 }
 
 // ---- mpsc stack --------------------------------------------------------------------------------------------------------------------

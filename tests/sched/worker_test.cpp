@@ -23,6 +23,7 @@
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
+#include "support/work.hpp"
 
 namespace {
 
@@ -270,4 +271,62 @@ TEST_CASE("worker: a child that takes no notice of the stop holds up its scope, 
         enough = true;
         CHECK(busy_until([&leaver] { return leaver.has_ended(); }));
     }
+}
+
+namespace {
+
+/// Puts itself, and an item before and two after it, into the queue of its worker, which tells nobody before it comes back; and does not
+/// come back before the first of them has run.
+class queue_and_block : peal::detail::work_item {
+  public:
+    queue_and_block(peal::pool& pool, support::work& first, std::array<support::work, 2>& rest, const std::atomic<bool>& first_has_run) noexcept
+        : pool_(pool), first_(first), rest_(rest), first_has_run_(first_has_run) {}
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        handle = awaiting;
+        owner = &awaiting.promise().owner();
+        const std::atomic<bool>& first_has_run = first_has_run_;  // this may be gone when the second has been taken
+        peal::rt::scheduler& scheduler = pool_.scheduler();
+        std::array<support::work, 2>& rest = rest_;
+        peal::detail::enqueue(scheduler, first_);
+        peal::detail::enqueue(scheduler, *this);
+        for (support::work& each : rest) peal::detail::enqueue(scheduler, each);
+        busy_until([&first_has_run] { return first_has_run.load(); });
+    }
+    void await_resume() const noexcept {}
+
+  private:
+    peal::pool& pool_;
+    support::work& first_;
+    std::array<support::work, 2>& rest_;
+    const std::atomic<bool>& first_has_run_;
+};
+
+}  // namespace
+
+TEST_CASE("worker: what the destructor of a scope has stolen beyond what it runs is run by another") {
+    peal::pool pool{peal::pool_options(3)};
+    std::atomic<bool> has_begun{false};
+    std::atomic<bool> first_has_run{false};
+    std::atomic<int> rest_has_run{0};
+    std::atomic<bool> in_time{false};
+    support::work first([&] { first_has_run = true; });
+    std::array<support::work, 2> rest{support::work([&] { ++rest_has_run; }), support::work([&] { ++rest_has_run; })};
+    auto child = [&]() -> peal::task<> {
+        has_begun = true;
+        std::this_thread::sleep_for(50ms);  // the third worker sleeps, and the destructor has begun to wait
+        queue_and_block queued(pool, first, rest, first_has_run);
+        co_await queued;
+        in_time = busy_until([&] { return first_has_run.load(); });  // on the worker of the destructor
+    };
+    auto leaves = [&]() -> peal::task<> {
+        peal::scope own;
+        own.spawn(std::ref(child));
+        CHECK(busy_until([&] { return has_begun.load(); }));
+        co_return;
+    };
+    pool.run(std::ref(leaves));
+    CHECK(in_time);
+    CHECK(busy_until([&] { return rest_has_run.load() == 2; }));
 }

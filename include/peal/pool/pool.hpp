@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <peal/detail/schedule.hpp>
+#include <peal/task/share.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
@@ -205,6 +206,10 @@ class PEAL_EXPORT pool {
             *scheduler_, std::forward<Function>(function),
             std::tuple<detail::kept_argument<Arguments>...>(std::forward<Arguments>(arguments)...));
     }
+
+    /// A group of tasks that gets its part of the workers' time: see peal::share. All tasks that are in none weigh 100 together.
+    /// Errors: std::invalid_argument if the weight is not 1 to 10,000; std::length_error for more than 64 in one pool.
+    share make_share(unsigned weight);
 
     /// Number of workers.
     unsigned size() const noexcept;

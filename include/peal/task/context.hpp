@@ -33,6 +33,7 @@
 #include <peal/detail/spin_lock.hpp>
 #include <peal/detail/task_list.hpp>
 #include <peal/detail/work_item.hpp>
+#include <peal/task/share.hpp>
 
 namespace peal::rt {
 class scheduler;
@@ -53,15 +54,22 @@ class spawn_options {
     explicit spawn_options(const char* name = "", std::optional<priority> urgency = {},
                            std::source_location location = std::source_location::current()) noexcept
         : name_(name), priority_(urgency), location_(location) {}
+    /// In a group of tasks with a weight. Without one it is in that of the task that spawns it.
+    spawn_options(const char* name, peal::share group, std::optional<priority> urgency = {},
+                  std::source_location location = std::source_location::current()) noexcept
+        : name_(name), priority_(urgency), location_(location), share_(group) {}
 
     const char* name() const noexcept { return name_; }
     std::optional<peal::priority> priority() const noexcept { return priority_; }
+    peal::share share() const noexcept { return share_; }
+    void set_share(peal::share group) noexcept { share_ = group; }
     const std::source_location& location() const noexcept { return location_; }
 
   private:
     const char* name_;
     std::optional<peal::priority> priority_;
     std::source_location location_;
+    peal::share share_;
 };
 
 namespace detail {
@@ -103,6 +111,8 @@ class PEAL_EXPORT context {
     peal::priority priority() const noexcept { return priority_.load(std::memory_order_relaxed); }  // [C4]
     /// On the thread that runs it, before it goes to a queue: schedule(priority).
     void set_priority(peal::priority urgency) noexcept { priority_.store(urgency, std::memory_order_relaxed); }  // [C4]
+    /// No share for most tasks.
+    peal::share share() const noexcept;
     const std::source_location& spawn_location() const noexcept;
     /// The earliest that was set around the running code; a child of a scope has that of the scope's task.
     time_point deadline() const noexcept;
@@ -163,8 +173,11 @@ class PEAL_EXPORT context {
         deadline_ = parent.deadline_;
         claim_ = parent.claim_;
         set_priority(parent.priority());
+        is_shared_ = parent.is_shared_;
         scope_counts_ = parent.scope_counts_;
     }
+    /// Before it starts: its root has a share.
+    void set_shared() noexcept { is_shared_ = true; }
     void set_claim(detail::claim& of) noexcept { claim_ = &of; }
     void set_deadline(time_point when) noexcept { deadline_ = when; }
     /// What is set around it does not count in it, also what is set around the scope of its task.
@@ -188,6 +201,7 @@ class PEAL_EXPORT context {
     detail::claim* claim_ = nullptr;
     bool scope_counts_ = true;             // so does the deadline of the scope in which the task was spawned
     detail::atomic<peal::priority> priority_{peal::priority::normal};
+    bool is_shared_ = false;               // its task is in a share; fixed before it starts
     detail::spin_lock apart_lock_;
     detail::fork_branch* apart_ = nullptr;
 };
@@ -238,7 +252,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     spawned_context(const spawn_options& options, rt::scheduler* scheduler) noexcept
         : context(this, scheduler), options_(options) {
         owner = this;
-        set_priority(options.priority().value_or(spawner_priority()));
+        take_over_from_spawner();
     }
     virtual ~spawned_context() = default;
 
@@ -257,7 +271,8 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     static constexpr std::uint32_t handle_bit = 1u << 30;
     static constexpr std::uint32_t count_mask = handle_bit - 1;
 
-    static peal::priority spawner_priority() noexcept;
+    /// What the options do not say.
+    void take_over_from_spawner() noexcept;
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
@@ -269,7 +284,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     outcome outcome_ = outcome::running;
     bool observed_ = false;
 
-    const spawn_options options_;
+    spawn_options options_;                 // fixed before it is accepted
     rt::scheduler* accepted_by_ = nullptr;  // the pool that counts it; null for sync_wait()
 
     task_list* list_ = nullptr;             // guarded by the list's lock, as are the links
@@ -281,6 +296,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
 inline const char* context::name() const noexcept { return task_->options().name(); }
 inline const std::source_location& context::spawn_location() const noexcept { return task_->options().location(); }
+inline share context::share() const noexcept { return is_shared_ ? task_->options().share() : peal::share(); }
 
 /// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.
 /// Threads: one at a time; copies are independent.
