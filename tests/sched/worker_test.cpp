@@ -279,20 +279,22 @@ namespace {
 /// come back before the first of them has run.
 class queue_and_block : peal::detail::work_item {
   public:
-    queue_and_block(peal::pool& pool, support::work& first, std::array<support::work, 2>& rest, const std::atomic<bool>& first_has_run) noexcept
-        : pool_(pool), first_(first), rest_(rest), first_has_run_(first_has_run) {}
+    queue_and_block(peal::pool& pool, support::work& first, std::array<support::work, 2>& rest, const std::atomic<bool>& first_has_run,
+                    std::atomic<bool>& in_time) noexcept
+        : pool_(pool), first_(first), rest_(rest), first_has_run_(first_has_run), in_time_(in_time) {}
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         handle = awaiting;
         owner = &awaiting.promise().owner();
-        const std::atomic<bool>& first_has_run = first_has_run_;  // this may be gone when the second has been taken
+        const std::atomic<bool>& first_has_run = first_has_run_;  // this may be gone when the second item has been taken
+        std::atomic<bool>& in_time = in_time_;
         peal::rt::scheduler& scheduler = pool_.scheduler();
         std::array<support::work, 2>& rest = rest_;
         peal::detail::enqueue(scheduler, first_);
         peal::detail::enqueue(scheduler, *this);
         for (support::work& each : rest) peal::detail::enqueue(scheduler, each);
-        busy_until([&first_has_run] { return first_has_run.load(); });
+        in_time = busy_until([&first_has_run] { return first_has_run.load(); });
     }
     void await_resume() const noexcept {}
 
@@ -301,6 +303,7 @@ class queue_and_block : peal::detail::work_item {
     support::work& first_;
     std::array<support::work, 2>& rest_;
     const std::atomic<bool>& first_has_run_;
+    std::atomic<bool>& in_time_;
 };
 
 }  // namespace
@@ -316,9 +319,9 @@ TEST_CASE("worker: what the destructor of a scope has stolen beyond what it runs
     auto child = [&]() -> peal::task<> {
         has_begun = true;
         std::this_thread::sleep_for(50ms);  // the third worker sleeps, and the destructor has begun to wait
-        queue_and_block queued(pool, first, rest, first_has_run);
+        queue_and_block queued(pool, first, rest, first_has_run, in_time);
         co_await queued;
-        in_time = busy_until([&] { return first_has_run.load(); });  // on the worker of the destructor
+        busy_until([&] { return first_has_run.load(); });  // on the worker of the destructor
     };
     auto leaves = [&]() -> peal::task<> {
         peal::scope own;
@@ -327,6 +330,6 @@ TEST_CASE("worker: what the destructor of a scope has stolen beyond what it runs
         co_return;
     };
     pool.run(std::ref(leaves));
-    CHECK(in_time);
+    CHECK(busy_until([&] { return in_time.load(); }));  // written when the worker that is blocked comes back
     CHECK(busy_until([&] { return rest_has_run.load() == 2; }));
 }
