@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// mpsc_stack: nodes pushed by any thread, taken all at once by one. Intrusive: `Next` is the node's own link.
+// mpsc_stack: nodes pushed by any thread, taken all at once, mostly by one. Intrusive: `Next` is the node's own link.
 //
 // head_   written by all   [M1] push: seq_cst CAS publishes the node; take_all: acquire exchange sees every node it takes.
 //                          Push and empty() are seq_cst, because they are halves of the parking protocol (driver.hpp): the pusher then
@@ -27,10 +27,15 @@ class mpsc_stack {
     /// Any thread; a hint unless the caller is the taker.
     bool empty() const noexcept { return head_.load(std::memory_order_seq_cst) == nullptr; }  // [M1]
 
-    /// The taker only. Gives the chain in the order of pushing.
-    Node* take_all() noexcept {
+    /// Takers only; several share what there is. Gives the chain, the newest first.
+    Node* take_chain() noexcept {
         if (head_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // re-checked before parking by empty()
-        Node* newest = head_.exchange(nullptr, std::memory_order_acquire);     // [M1]
+        return head_.exchange(nullptr, std::memory_order_acquire);             // [M1]
+    }
+
+    /// The same, in the order of pushing.
+    Node* take_all() noexcept {
+        Node* newest = take_chain();
         Node* oldest = nullptr;
         while (newest != nullptr) {
             Node* next = newest->*Next;

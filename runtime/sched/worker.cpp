@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include <peal/detail/frame_memory.hpp>
 #include <peal/detail/this_thread.hpp>
 
 #include "../task/this_driver.hpp"
@@ -21,6 +22,7 @@ constexpr unsigned low_every = 64;
 constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
 constexpr int spin_score_limit = 8;
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
+constexpr auto memory_patience = std::chrono::seconds(1);
 constexpr auto unlisted_nap = std::chrono::milliseconds(1);
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
@@ -489,7 +491,28 @@ bool worker::spin() noexcept {
     return false;
 }
 
+/// Memory that a burst of tasks has left goes back to the system when it has not been used for a while, by workers that have nothing to do:
+/// they stop as soon as there is something. Gives when to look again.
+time_point worker::tend_memory() noexcept {
+    detail::look_after_own_frames();
+    if (!detail::has_spare_frames()) {
+        spare_since_ = time_point::max();
+        return time_point::max();
+    }
+    if (spare_since_ == time_point::max()) spare_since_ = idle_since_;
+    if (idle_since_ < spare_since_ + memory_patience) return spare_since_ + memory_patience;
+    end_search();  // others must not count on this worker meanwhile
+    auto may_go_on = [](void* self) {
+        auto& me = *static_cast<worker*>(self);
+        return !me.work_in_sight() && !me.driver_->has_news() && !me.scheduler_.may_end() &&
+               me.driver_->now() < me.timers_.next_advance();
+    };
+    detail::return_spare_frames(may_go_on, this);
+    return detail::has_spare_frames() ? driver_->now() + memory_patience : time_point::max();  // it was stopped, or another does it
+}
+
 void worker::park() noexcept {
+    time_point look_again = tend_memory();
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
@@ -499,7 +522,7 @@ void worker::park() noexcept {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.
         driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
     } else {
-        driver_->wait(ready_, timers_.next_advance());
+        driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();

@@ -145,6 +145,7 @@ class worker {
     bool may_end() const noexcept;
     bool spin() noexcept;
     void park() noexcept;
+    time_point tend_memory() noexcept;
     template <class Predicate>
     detail::work_item* take_pinned(Predicate is_wanted) noexcept;
     bool is_below(const detail::work_item& item) const noexcept;
@@ -187,6 +188,7 @@ class worker {
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock
     time_point idle_since_{};
+    time_point spare_since_ = time_point::max();  // frames use less than half of what a burst has left, and this worker saw it
     int spin_score_ = 0;                    // above zero: work has come soon after this worker had none, lately
     unsigned interval_ = 16;                // items between two polls
     unsigned until_poll_ = 16;

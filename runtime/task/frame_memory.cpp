@@ -7,122 +7,144 @@
 // elsewhere goes onto the owner's remote list, and home when the owner runs out. When a thread ends, its cache waits for the next
 // thread that needs one: blocks in use stay valid and find their way home all the same.
 //
-// Bound: chunks are kept for reuse, so memory stays at the high-water mark of frames alive at the same time.
+// Bound: chunks are kept for reuse, until an idle worker gives back what a burst has left (frame_return.cpp).
 // Larger blocks than frame_lists::largest come from operator new.
 //
-// remote_      written by any thread (push), owner (take)   see mpsc_stack.hpp [M1]
-// counters     written by the owner                         relaxed: statistics, read exactly only when nothing allocates
+// all           written under the registry's mutex            [A1] release store: who walks the list sees each cache whole
+// remote        written by any thread (push); taken by the    see mpsc_stack.hpp [M1]
+//               owner, or by who gives memory back
+// put_back      written by who gives memory back, and taken   [A2] release store / acquire exchange: what was taken from the remote list and
+//               by the owner                                       not looked at any more, with what its former users wrote there
+// has_sorted    written under chunks_lock                    [A4] relaxed: the owner looks before it makes a chunk, under the lock
+// looks_after_  written by the owner                         [A3] relaxed: who gives memory back leaves this cache to its owner. Seen late, only
+// itself                                                          the remote list and put_back are taken, which anybody may take
+// counters      chunks, live: the owner. returned: who gives  relaxed: statistics, read exactly only when nothing allocates
+//               back. peak, held: both, for the rule of frame_return.cpp
 
-#include <peal/detail/frame_memory.hpp>
-
-#include <cstdlib>
+#include <algorithm>
+#include <iterator>
+#include <limits>
 #include <mutex>
-#include <new>
+#include <utility>
 
-#include <peal/detail/atomic.hpp>
-#include <peal/detail/thread_mutex.hpp>
-
-#include "../base/mpsc_stack.hpp"
-#include "../base/sanitizer.hpp"
+#include "../base/pages.hpp"
+#include "frame_cache.hpp"
 
 namespace peal::detail {
-namespace {
 
-struct cache : frame_lists {
-    // owner only
-    struct fresh_part {
-        std::byte* begin = nullptr;  // never used part of the newest chunk
-        std::byte* end = nullptr;
-    };
-    fresh_part fresh[class_count];
-    frame_chunk* newest = nullptr;
-
-    // shared
-    rt::mpsc_stack<free_block, &free_block::next> remote;
-    detail::atomic<std::int64_t> chunks{0};
-
-    // guarded by registry::mutex
-    cache* next_registered = nullptr;
-    cache* next_idle = nullptr;
-
-    void* allocate(std::size_t size_class) {
-        count(1);
-        if (void* reused = reuse(size_class)) return reused;
-        for (free_block* returned = remote.take_all(); returned != nullptr;) {
-            free_block* next = returned->next;
-            keep(returned, chunk_of(returned).size_class);
-            returned = next;
-        }
-        if (void* reused = reuse(size_class)) return reused;
-        fresh_part& from = fresh[size_class];
-        std::size_t bytes = bytes_of(size_class);
-        if (from.begin == nullptr || from.begin + bytes > from.end) {
-            void* memory = std::aligned_alloc(frame_chunk::bytes, frame_chunk::bytes);
-            if (memory == nullptr) {
-                count(-1);
-                throw std::bad_alloc();
-            }
-            chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
-            newest = ::new (memory) frame_chunk{this, size_class, newest};
-            from.begin = static_cast<std::byte*>(memory) + sizeof(frame_chunk);
-            from.end = static_cast<std::byte*>(memory) + frame_chunk::bytes;
-        }
-        void* cut = from.begin;
-        from.begin += bytes;
-        return cut;
+void* frame_cache::allocate(std::size_t size_class) {
+    count(1);
+    if (void* reused = reuse(size_class)) return reused;
+    keep_all(remote.take_all());
+    if (put_back.load(std::memory_order_relaxed) != nullptr) keep_all(put_back.exchange(nullptr, std::memory_order_acquire));  // [A2]
+    if (void* reused = reuse(size_class)) return reused;
+    if (has_sorted.load(std::memory_order_relaxed)) {  // [A4]
+        if (void* reused = take_sorted(size_class)) return reused;
     }
+    fresh_part& from = fresh[size_class];
+    std::size_t bytes = bytes_of(size_class);
+    if (from.begin == nullptr || from.begin + bytes > from.end) make_chunk(size_class);
+    void* cut = from.begin;
+    from.begin += bytes;
+    return cut;
+}
 
-    void release(void* memory, std::size_t size_class) noexcept {
+void frame_cache::keep_all(free_block* chain) noexcept {
+    while (chain != nullptr) {
+        free_block* next = chain->next;
+        keep(chain, chunk_of(chain).size_class);
+        chain = next;
+    }
+}
+
+/// All that hang at one chunk.
+void* frame_cache::take_sorted(std::size_t size_class) noexcept {
+    {
+        std::lock_guard guard(chunks_lock);
+        frame_chunk* chunk = with_sorted[size_class];
+        if (chunk == nullptr) {
+            bool any = std::any_of(std::begin(with_sorted), std::end(with_sorted), [](frame_chunk* each) { return each != nullptr; });
+            has_sorted.store(any, std::memory_order_relaxed);  // [A4]
+            return nullptr;
+        }
+        free[size_class] = std::exchange(chunk->sorted, nullptr);
+        chunk->sorted_count = 0;
+        unlist_sorted(*chunk);
+    }
+    return reuse(size_class);
+}
+
+void frame_cache::hang(free_block& block, frame_chunk& chunk) noexcept {
+    if (chunk.sorted == nullptr) {
+        frame_chunk*& first = with_sorted[chunk.size_class];
+        chunk.next_sorted = first;
+        chunk.previous_sorted = nullptr;
+        if (first != nullptr) first->previous_sorted = &chunk;
+        first = &chunk;
+        has_sorted.store(true, std::memory_order_relaxed);  // [A4]
+    }
+    block.next = std::exchange(chunk.sorted, &block);
+    ++chunk.sorted_count;
+}
+
+void frame_cache::unlist_sorted(frame_chunk& chunk) noexcept {
+    (chunk.previous_sorted == nullptr ? with_sorted[chunk.size_class] : chunk.previous_sorted->next_sorted) = chunk.next_sorted;
+    if (chunk.next_sorted != nullptr) chunk.next_sorted->previous_sorted = chunk.previous_sorted;
+}
+
+void frame_cache::remove_chunk(frame_chunk& chunk) noexcept {
+    unlist_sorted(chunk);
+    (chunk.newer == nullptr ? newest : chunk.newer->older) = chunk.older;
+    if (chunk.older != nullptr) chunk.older->newer = chunk.newer;
+    returned.store(returned.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; written under the lock
+}
+
+void frame_cache::make_chunk(std::size_t size_class) {
+    void* memory = rt::allocate_pages(frame_chunk::bytes);
+    if (memory == nullptr) {
         count(-1);
-        frame_chunk& home = chunk_of(memory);
-        if (home.owner == this) {
-            keep(memory, size_class);
-        } else {
-            static_cast<cache*>(home.owner)->remote.push(*static_cast<free_block*>(memory));
-        }
+        throw std::bad_alloc();
     }
-
-  private:
-    void* reuse(std::size_t size_class) noexcept {
-        if (free[size_class] != nullptr) rt::unpoison(free[size_class], bytes_of(size_class));  // before its link is read
-        return take(size_class);
+    auto* made = ::new (memory) frame_chunk{this, static_cast<std::uint32_t>(size_class)};
+    {
+        std::lock_guard guard(chunks_lock);
+        made->older = newest;
+        if (newest != nullptr) newest->newer = made;
+        newest = made;
     }
-    void keep(void* freed, std::size_t size_class) noexcept {
-        put(freed, size_class);
-        rt::poison(freed, bytes_of(size_class));
+    fresh[size_class].begin = static_cast<std::byte*>(memory) + sizeof(frame_chunk);
+    fresh[size_class].end = static_cast<std::byte*>(memory) + frame_chunk::bytes;
+    the_frame_registry().held.fetch_add(1, std::memory_order_relaxed);  // statistics
+    chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
+    peak.store(std::max(peak.load(std::memory_order_relaxed), the_frame_registry().live()), std::memory_order_relaxed);  // statistics
+}
+
+void frame_cache::release(void* memory, std::size_t size_class) noexcept {
+    count(-1);
+    frame_chunk& home = chunk_of(memory);
+    if (home.owner == this) {
+        keep(memory, size_class);
+    } else {
+        static_cast<frame_cache*>(home.owner)->remote.push(*static_cast<free_block*>(memory));
     }
-};
+}
 
-/// All caches there are. Never destroyed: frames are freed by destructors of statics, too.
-struct registry {
-    detail::thread_mutex mutex;
-    cache* all = nullptr;
-    cache* idle = nullptr;   // of threads that have ended
-    cache* late = nullptr;   // for threads whose own cache is gone already; used under the mutex
-    detail::atomic<std::int64_t> large_live{0};
-    detail::atomic<std::int64_t> large_total{0};
-
-    cache* make() {
-        auto* made = new cache;
-        made->next_registered = all;
-        all = made;
-        return made;
-    }
-};
-
-registry& the_registry() noexcept {
-    static auto* instance = new registry;
+frame_registry& the_frame_registry() noexcept {
+    static auto* instance = new frame_registry;
     return *instance;
 }
 
+namespace {
 constinit thread_local bool thread_is_ending = false;
 
 struct give_back_at_thread_end {
     ~give_back_at_thread_end() {
-        registry& caches = the_registry();
+        frame_registry& caches = the_frame_registry();
         std::lock_guard guard(caches.mutex);
         if (this_frames != nullptr) {
-            auto* mine = static_cast<cache*>(this_frames);
+            auto* mine = static_cast<frame_cache*>(this_frames);
+            mine->looks_after_itself.store(false, std::memory_order_relaxed);                             // [A3]
+            mine->peak.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);  // now its free lists can be searched
             mine->next_idle = caches.idle;
             caches.idle = mine;
         }
@@ -132,7 +154,7 @@ struct give_back_at_thread_end {
 };
 
 void acquire_cache() {
-    registry& caches = the_registry();
+    frame_registry& caches = the_frame_registry();
     {
         std::lock_guard guard(caches.mutex);
         if (caches.idle != nullptr) {
@@ -149,7 +171,7 @@ void acquire_cache() {
 /// A destructor of a thread-local object touches frames after this thread has given its cache back.
 template <class Use>
 auto with_late_cache(Use use) {
-    registry& caches = the_registry();
+    frame_registry& caches = the_frame_registry();
     std::lock_guard guard(caches.mutex);
     if (caches.late == nullptr) caches.late = caches.make();
     return use(*caches.late);
@@ -162,55 +184,47 @@ constinit thread_local frame_lists* this_frames = nullptr;
 void* allocate_frame(std::size_t size_bytes) {
     if (size_bytes > frame_lists::largest) [[unlikely]] {
         void* memory = ::operator new(size_bytes);
-        the_registry().large_live.fetch_add(1, std::memory_order_relaxed);   // statistics
-        the_registry().large_total.fetch_add(1, std::memory_order_relaxed);  // statistics
+        the_frame_registry().large_live.fetch_add(1, std::memory_order_relaxed);   // statistics
+        the_frame_registry().large_total.fetch_add(1, std::memory_order_relaxed);  // statistics
         return memory;
     }
     std::size_t size_class = frame_lists::class_of(size_bytes);
     if (this_frames == nullptr) [[unlikely]] {
         if (thread_is_ending) {
-            return with_late_cache([size_class](cache& late) { return late.allocate(size_class); });
+            return with_late_cache([size_class](frame_cache& late) { return late.allocate(size_class); });
         }
         acquire_cache();
     }
-    return static_cast<cache*>(this_frames)->allocate(size_class);
+    return static_cast<frame_cache*>(this_frames)->allocate(size_class);
 }
 
 void free_frame(void* frame, std::size_t size_bytes) noexcept {
     if (frame == nullptr) return;
     if (size_bytes > frame_lists::largest) [[unlikely]] {
-        the_registry().large_live.fetch_sub(1, std::memory_order_relaxed);  // statistics
+        the_frame_registry().large_live.fetch_sub(1, std::memory_order_relaxed);  // statistics
         ::operator delete(frame, size_bytes);
         return;
     }
     std::size_t size_class = frame_lists::class_of(size_bytes);
     if (this_frames == nullptr) [[unlikely]] {
         if (thread_is_ending) {
-            with_late_cache([&](cache& late) { late.release(frame, size_class); });
+            with_late_cache([&](frame_cache& late) { late.release(frame, size_class); });
             return;
         }
         acquire_cache();
     }
-    static_cast<cache*>(this_frames)->release(frame, size_class);
+    static_cast<frame_cache*>(this_frames)->release(frame, size_class);
 }
 
 std::int64_t live_frames() noexcept {
-    registry& caches = the_registry();
-    std::lock_guard guard(caches.mutex);
-    std::int64_t sum = caches.large_live.load(std::memory_order_relaxed);  // statistics
-    for (cache* each = caches.all; each != nullptr; each = each->next_registered) {
-        sum += each->live.load(std::memory_order_relaxed);  // statistics
-    }
-    return sum;
+    frame_registry& caches = the_frame_registry();
+    return caches.live() + caches.large_live.load(std::memory_order_relaxed);  // statistics
 }
 
 std::uint64_t frame_system_allocations() noexcept {
-    registry& caches = the_registry();
-    std::lock_guard guard(caches.mutex);
-    std::int64_t sum = caches.large_total.load(std::memory_order_relaxed);  // statistics
-    for (cache* each = caches.all; each != nullptr; each = each->next_registered) {
-        sum += each->chunks.load(std::memory_order_relaxed);  // statistics
-    }
+    frame_registry& caches = the_frame_registry();
+    std::int64_t sum = caches.large_total.load(std::memory_order_relaxed);                             // statistics
+    caches.for_each([&sum](frame_cache& each) { sum += each.chunks.load(std::memory_order_relaxed); });  // statistics
     return static_cast<std::uint64_t>(sum);
 }
 

@@ -6,18 +6,38 @@
 #include <malloc.h>
 
 #include <task/frame_memory.cpp>
+#include <task/frame_return.cpp>
 
+#include "heap.hpp"
 #include "runner.hpp"
+
+namespace peal::rt {
+
+void* allocate_pages(std::size_t bytes) noexcept { return model::heap::allocate(bytes, bytes); }
+void free_pages(void* pages, std::size_t) noexcept { model::heap::release(pages); }
+
+}  // namespace peal::rt
 
 namespace {
 
 using model::settings;
-using peal::detail::cache;
+using cache = peal::detail::frame_cache;
 
 constexpr std::size_t the_class = 1;  // 64 bytes
 
 // Chunks of 64 KiB are made and freed in every execution: keep them from the kernel.
 [[maybe_unused]] const bool chunks_stay = mallopt(M_MMAP_THRESHOLD, 1 << 28) == 1 && mallopt(M_TRIM_THRESHOLD, 1 << 28) == 1;
+
+/// Made by the first execution that makes a chunk, otherwise, and kept.
+[[maybe_unused]] const bool registry_is_made = (peal::detail::the_frame_registry(), true);
+
+void end(cache& ended) {
+    for (peal::detail::frame_chunk* each = ended.newest; each != nullptr;) {
+        peal::detail::frame_chunk* older = each->older;
+        peal::rt::free_pages(each, peal::detail::frame_chunk::bytes);
+        each = older;
+    }
+}
 
 /// What a thread has written into a block must be over before the next owner writes.
 void use(void* block, int value) {
@@ -25,7 +45,7 @@ void use(void* block, int value) {
     *first = value;
 }
 
-MODEL("frame memory: freed by two others while the owner allocates", settings().preempt(3).stale(2)) {
+MODEL("frame memory: freed by two others while the owner allocates", settings().preempt(3).stale(2).at_most(24'000).at_random(12'000)) {
     cache own, second, third;
     void* a = own.allocate(the_class);
     void* b = own.allocate(the_class);
@@ -55,7 +75,7 @@ MODEL("frame memory: freed by two others while the owner allocates", settings().
         ++free_blocks;
         model::check(rest != again[0] && rest != again[1], "nothing is handed out twice");
     }
-    std::free(own.newest);
+    end(own);
 }
 
 MODEL("frame memory: a block goes to and fro", settings().preempt(3).stale(2)) {
@@ -74,7 +94,97 @@ MODEL("frame memory: a block goes to and fro", settings().preempt(3).stale(2)) {
             next = own.allocate(the_class);
             use(next, 4);
         });
-    std::free(own.newest);
+    end(own);
+}
+
+// ---- memory that goes back to the system -------------------------------------------------------------------------------------------
+
+/// Small chunks would need another layout; of the largest blocks a chunk holds 31.
+constexpr std::size_t large_class = peal::detail::frame_lists::class_count - 1;
+constexpr int blocks_of_a_chunk = static_cast<int>((peal::detail::frame_chunk::bytes - sizeof(peal::detail::frame_chunk)) / 2048);
+
+/// What was allocated is there once.
+struct blocks {
+    cache own, other;
+    void* all[blocks_of_a_chunk] = {};
+
+    blocks() {
+        for (void*& each : all) use(each = own.allocate(large_class), 1);
+    }
+    /// By a thread that is not the owner.
+    void release(int first, int last) {
+        for (int i = first; i < last; ++i) other.release(all[i], large_class);
+    }
+    bool go_on() {
+        peal::detail::search looks(own, [](void*) { return false; }, nullptr);  // told to stop at the first question
+        return looks.run_through_remote();
+    }
+    void check_each_once(void* first, int expected_of_old_chunk) {
+        int found = 0;
+        for (int i = 0; i < blocks_of_a_chunk; ++i) {
+            void* next = own.allocate(large_class);
+            use(next, 6);
+            model::check(next != first, "nothing is handed out twice");
+            for (void* each : all) found += next == each;
+        }
+        for (void* each : all) found += first == each;
+        model::check(found == expected_of_old_chunk, "nothing is lost");
+    }
+};
+
+// Of a cache with one chunk nothing goes back: that there is another one is only said.
+void pretend_many(cache& holder) { holder.chunks.store(100, std::memory_order_relaxed); }
+
+MODEL("frame memory: given back while the owner allocates", settings().preempt(2).stale(1).at_most(12'000).at_random(6'000)) {
+    blocks b;
+    pretend_many(b.own);
+    b.release(0, blocks_of_a_chunk);
+    void* taken = nullptr;
+    model::parallel([&] { use(taken = b.own.allocate(large_class), 5); }, [&] { static_cast<void>(b.go_on()); });
+    bool is_old = false;
+    for (void* each : b.all) is_old = is_old || each == taken;
+    bool was_returned = b.own.returned.load(std::memory_order_relaxed) == 1;
+    model::check(!was_returned || !is_old, "no block of a chunk that went back");
+    if (!was_returned) b.check_each_once(taken, blocks_of_a_chunk);
+    end(b.own);
+}
+
+MODEL("frame memory: sorted while the owner allocates twice", settings().preempt(2).stale(1).at_most(12'000).at_random(6'000)) {
+    blocks b;
+    b.release(0, blocks_of_a_chunk);
+    void* taken = nullptr;
+    model::parallel(
+        [&] {
+            use(taken = b.own.allocate(large_class), 5);
+            b.own.release(taken, large_class);
+            use(taken = b.own.allocate(large_class), 5);
+        },
+        [&] { static_cast<void>(b.go_on()); });
+    b.check_each_once(taken, blocks_of_a_chunk);
+    end(b.own);
+}
+
+MODEL("frame memory: given back while others still free", settings().preempt(2).stale(1).at_most(12'000).at_random(6'000)) {
+    blocks b;
+    pretend_many(b.own);
+    b.release(0, blocks_of_a_chunk - 2);
+    model::parallel([&] { b.release(blocks_of_a_chunk - 2, blocks_of_a_chunk); }, [&] { static_cast<void>(b.go_on()); });
+    bool was_returned = b.own.returned.load(std::memory_order_relaxed) == 1;
+    void* first = b.own.allocate(large_class);
+    if (!was_returned) b.check_each_once(first, blocks_of_a_chunk);
+    end(b.own);
+}
+
+MODEL("frame memory: what another has not got to the end of", settings().preempt(2).stale(1).at_most(12'000).at_random(6'000)) {
+    // Two chains that were taken from the remote list, one after the other.
+    blocks b;
+    b.release(0, 3);
+    b.own.put_back.store(b.own.remote.take_chain(), std::memory_order_relaxed);
+    b.release(3, blocks_of_a_chunk);
+    void* taken = nullptr;
+    model::parallel([&] { use(taken = b.own.allocate(large_class), 5); }, [&] { static_cast<void>(b.go_on()); });
+    b.check_each_once(taken, blocks_of_a_chunk);
+    end(b.own);
 }
 
 }  // namespace

@@ -30,6 +30,18 @@ PEAL_EXPORT std::int64_t live_frames() noexcept;
 /// Blocks of memory taken from the system for frames so far, over all threads; does not grow in a steady state.
 PEAL_EXPORT std::uint64_t frame_system_allocations() noexcept;
 
+/// Memory that is held for frames, whether they use it or not, but for those larger than frame_lists::largest.
+PEAL_EXPORT std::int64_t frame_bytes_held() noexcept;
+
+/// A burst has left memory that frames do not use, here or where nobody looks after it.
+PEAL_EXPORT bool has_spare_frames() noexcept;
+/// The calling thread does that itself, by the two calls around this, whenever it has nothing else to do; until it ends.
+PEAL_EXPORT void look_after_own_frames() noexcept;
+
+/// Gives that back to the system, as far as whole chunks are free. `may_go_on` is asked every few microseconds, and must
+/// not make or end frames. Gives the bytes that went back.
+PEAL_EXPORT std::size_t return_spare_frames(bool (*may_go_on)(void* context), void* context) noexcept;
+
 // ---- the fast path, inline: a block that this thread has freed before ---------------------------------------------------------
 
 struct free_block {
@@ -77,8 +89,17 @@ struct alignas(64) frame_chunk {
     static constexpr std::size_t bytes = 64 * 1024;
 
     frame_lists* owner;
-    std::size_t size_class;
-    frame_chunk* older;  // of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned
+    std::uint32_t size_class;
+
+    // Free blocks that hang here and not on the owner's list: frame_return.cpp.
+    std::uint32_t sorted_count = 0;
+    free_block* sorted = nullptr;
+    frame_chunk* next_sorted = nullptr;
+    frame_chunk* previous_sorted = nullptr;
+
+    // Of the same owner: leak checkers find all chunks by this chain, not through free blocks, which are poisoned.
+    frame_chunk* older = nullptr;
+    frame_chunk* newer = nullptr;
 };
 inline frame_chunk& chunk_of(void* block) noexcept {
     return *reinterpret_cast<frame_chunk*>(reinterpret_cast<std::uintptr_t>(block) & ~(std::uintptr_t{frame_chunk::bytes} - 1));

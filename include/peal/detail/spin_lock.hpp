@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. One exception:
-// a driver's lock is held while its worker enters the ring, and sleeps there. Nobody waits for that one: others only try_lock().
+// A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. Two exceptions:
+// a driver's lock is held while its worker enters the ring, and sleeps there; the lock of task/frame_return.cpp while memory goes back to the
+// system. Nobody waits for these: others only try_lock().
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+
+#include "pages.hpp"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "sanitizer.hpp"
+
+namespace peal::rt {
+
+// By malloc and not by mmap, so that leak checkers look into them.
+void* allocate_pages(std::size_t bytes) noexcept { return std::aligned_alloc(bytes, bytes); }
+
+void free_pages(void* pages, std::size_t bytes) noexcept {
+    unpoison(pages, bytes);
+    ::madvise(pages, bytes, MADV_DONTNEED);  // free() keeps what lies below other memory
+    std::free(pages);
+}
+
+}  // namespace peal::rt
