@@ -20,6 +20,15 @@ std::size_t count_groups(const topology& cpus, level by) {
     return numbers.size();
 }
 
+/// Which is which depends: a package has several NUMA nodes on some machines, a node several packages on others.
+std::vector<level> coarse_to_fine(const topology& cpus) {
+    std::multimap<std::size_t, level> by_count;
+    for (level by : {&cpu_place::node, &cpu_place::package, &cpu_place::cache, &cpu_place::core}) by_count.emplace(count_groups(cpus, by), by);
+    std::vector<level> sorted;
+    for (auto& [count, by] : by_count) sorted.push_back(by);
+    return sorted;
+}
+
 /// The groups at one level. Larger ones first, so that few workers that are to be together find room in one; then by their lowest CPU.
 std::vector<topology> divide(const topology& cpus, level by) {
     std::map<int, topology> by_number;
@@ -75,15 +84,12 @@ std::vector<topology> by_rank_in_core(const topology& cpus) {
 
 std::vector<int> in_order(topology cpus, one_per unit, placement how) {
     std::ranges::sort(cpus, {}, &cpu_place::cpu);
-    // Coarse to fine. Which is which depends: a package has several NUMA nodes on some machines, a node several packages on others.
-    level coarse_to_fine[] = {&cpu_place::node, &cpu_place::package, &cpu_place::cache, &cpu_place::core};
-    std::ranges::stable_sort(coarse_to_fine, {}, [&cpus](level by) { return count_groups(cpus, by); });
-
+    std::vector<level> all_levels = coarse_to_fine(cpus);
     std::vector<topology> ranks = by_rank_in_core(cpus);
     if (unit == one_per::core) ranks.resize(std::min<std::size_t>(ranks.size(), 1));
     if (unit == one_per::cpu && how != placement::spread) ranks = {cpus};
     std::vector<std::vector<int>> parts;
-    for (const topology& rank : ranks) parts.push_back(arrange(rank, coarse_to_fine, how));
+    for (const topology& rank : ranks) parts.push_back(arrange(rank, all_levels, how));
     return one_after_the_other(parts);
 }
 
