@@ -133,13 +133,14 @@ TEST_CASE("placement: two nodes of four cores of two CPUs") {
     CHECK(in_order(all, one_per::core, placement::spread) == list{0, 4, 1, 5, 2, 6, 3, 7});
     CHECK(in_order(all, one_per::core, placement::anywhere).size() == 8);
     CHECK(in_order(all, one_per::cpu, placement::anywhere).size() == 16);
+    std::ranges::reverse(all);  // whatever order they come in
+    CHECK(in_order(all, one_per::core, placement::pack) == list{0, 1, 2, 3, 4, 5, 6, 7});
+    CHECK(in_order(all, one_per::cpu, placement::pack) == list{0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15});
 }
 
 TEST_CASE("placement: caches within a node") {
     topology all = machine(2, 2, 2, 1);  // node 0: CPUs 0 1 | 2 3, node 1: 4 5 | 6 7
     CHECK(in_order(all, one_per::cpu, placement::pack) == list{0, 1, 2, 3, 4, 5, 6, 7});
-    CHECK(in_order(all, one_per::cpu, placement::spread) == list{0, 4, 2, 6, 1, 5, 3, 7});
-    std::ranges::reverse(all);  // whatever order they come in
     CHECK(in_order(all, one_per::cpu, placement::spread) == list{0, 4, 2, 6, 1, 5, 3, 7});
 }
 
@@ -189,9 +190,9 @@ TEST_CASE("placement: one CPU, and CPUs of which nothing is known") {
 }
 
 TEST_CASE("placement: machines of many shapes") {
-    for (int nodes : {1, 2, 3, 4}) {
-        for (int caches : {1, 2, 3}) {
-            for (int cores : {1, 2, 5}) {
+    for (int nodes : {1, 2, 3}) {
+        for (int caches : {1, 2}) {
+            for (int cores : {1, 3}) {
                 for (int threads : {1, 2, 4}) {
                     INFO(nodes << " nodes, " << caches << " caches, " << cores << " cores, " << threads << " threads");
                     CHECK(wrong_with_even(machine(nodes, caches, cores, threads)) == "");

@@ -90,6 +90,7 @@ TEST_CASE("hwloc: without /sys it finds out from the CPUs, or says that it does 
 #if defined(__x86_64__)
     REQUIRE(found);
     CHECK(found->size() == cpus.size());
+    CHECK(found->front().package >= 0);
 #endif
     CHECK(peal::rt::read_topology(cpus).size() == cpus.size());
     CHECK(peal::rt::allowed_cpus() == cpus);  // asking the CPUs moves the calling thread; it is back
