@@ -180,7 +180,8 @@ TEST_CASE("pinning: cpu_of a worker that is not there is a broken contract") {
 
 namespace {
 
-/// Keeps worker `index` busy until `done`, so that what runs meanwhile runs elsewhere.
+/// Keeps worker `index` busy until `done`, so that what runs meanwhile runs elsewhere. May end a little later than the task that says so:
+/// the pool goes before `done` does.
 peal::task<> occupy(peal::pool& pool, unsigned index, std::atomic<bool>& occupied, const std::atomic<bool>& done) {
     co_await pool.schedule_on(index);
     occupied = true;
@@ -211,9 +212,9 @@ TEST_CASE("pinning: a task that is given something goes on at the worker of the 
         co_await pool.schedule_on(1);
         co_await items.send(5);
     };
-    peal::pool pool(peal::pool_options(2));
     peal::channel<int> items(1);
     std::atomic<bool> begun{false}, occupied{false}, done{false};
+    peal::pool pool(peal::pool_options(2));
     auto receive = [&items] { return items.receive(); };
     auto waiting = pool.spawn(wait_after_moving<decltype(receive)>, pool, receive, std::ref(begun), std::ref(done));
     REQUIRE(support::busy_until([&] { return begun.load(); }));
@@ -224,9 +225,9 @@ TEST_CASE("pinning: a task that is given something goes on at the worker of the 
 }
 
 TEST_CASE("pinning: a task that a thread of the program wakes goes on anywhere") {
-    peal::pool pool(peal::pool_options(2));
     peal::event given;
     std::atomic<bool> begun{false}, occupied{false}, done{false};
+    peal::pool pool(peal::pool_options(2));
     auto wait = [&given] { return given.wait(); };
     auto waiting = pool.spawn(wait_after_moving<decltype(wait)>, pool, wait, std::ref(begun), std::ref(done));
     REQUIRE(support::busy_until([&] { return begun.load(); }));
@@ -251,8 +252,8 @@ TEST_CASE("pinning: tasks that slept are woken at their worker, and are stolen f
         co_await pool.schedule_on(0);
         std::this_thread::sleep_for(100ms);
     };
-    peal::pool pool(peal::pool_options(2));
     std::atomic<int> asleep{0}, awake{0};
+    peal::pool pool(peal::pool_options(2));
     auto first = pool.spawn(sleep, pool, std::ref(asleep), std::ref(awake));
     auto second = pool.spawn(sleep, pool, std::ref(asleep), std::ref(awake));
     REQUIRE(support::busy_until([&] { return asleep == 2; }));
