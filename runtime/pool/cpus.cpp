@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <thread>
 
@@ -16,19 +17,7 @@
 namespace peal::rt {
 namespace {
 
-unsigned cpus_by_affinity() {
-    // Larger machines than the fixed mask of 1024 CPUs exist: ask with larger masks until the kernel is content.
-    for (int cpus = CPU_SETSIZE; cpus <= 1 << 16; cpus *= 2) {
-        cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(cpus));
-        if (set == nullptr) break;
-        std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(cpus));
-        bool known = ::sched_getaffinity(0, bytes, set) == 0;
-        int count = known ? CPU_COUNT_S(bytes, set) : 0;
-        CPU_FREE(set);
-        if (known) return static_cast<unsigned>(std::max(count, 1));
-    }
-    return std::max(1u, std::thread::hardware_concurrency());
-}
+constexpr int cpus_limit = 1 << 16;  // more than any machine has
 
 /// "quota period" of one cgroup folder as CPUs; infinite without a limit, which is "max" or no such file.
 double quota_v2(const std::string& folder) {
@@ -73,10 +62,53 @@ double cpus_by_quota() {
 
 }  // namespace
 
-unsigned usable_cpus() {
-    unsigned cpus = cpus_by_affinity();
+std::vector<int> allowed_cpus() {
+    std::vector<int> cpus;
+    // Larger machines than the fixed mask of 1024 CPUs exist: ask with larger masks until the kernel is content.
+    for (int room = CPU_SETSIZE; room <= cpus_limit; room *= 2) {
+        cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(room));
+        if (set == nullptr) break;
+        std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(room));
+        bool known = ::sched_getaffinity(0, bytes, set) == 0;
+        for (int cpu = 0; known && cpu < room; ++cpu) {
+            if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set)) cpus.push_back(cpu);
+        }
+        CPU_FREE(set);
+        if (known) break;
+    }
+    if (cpus.empty()) {  // the call is forbidden, say
+        cpus.resize(std::max(1u, std::thread::hardware_concurrency()));
+        std::iota(cpus.begin(), cpus.end(), 0);
+    }
+    return cpus;
+}
+
+unsigned within_quota(std::size_t cpus) {
     double quota = cpus_by_quota();
-    if (quota < cpus) cpus = static_cast<unsigned>(std::max(1.0, std::ceil(quota)));
+    if (quota < static_cast<double>(cpus)) return static_cast<unsigned>(std::max(1.0, std::ceil(quota)));
+    return static_cast<unsigned>(std::max<std::size_t>(cpus, 1));
+}
+
+unsigned usable_cpus() { return within_quota(allowed_cpus().size()); }
+
+std::vector<int> parse_cpu_list(const std::string& text) {
+    std::vector<int> cpus;
+    const char* at = text.c_str();
+    for (;;) {
+        char* end = nullptr;
+        long first = std::strtol(at, &end, 10);
+        if (end == at) break;
+        long last = first;
+        if (*end == '-') {
+            at = end + 1;
+            last = std::strtol(at, &end, 10);
+            if (end == at) break;
+        }
+        if (first < 0 || last >= cpus_limit) break;
+        for (long cpu = first; cpu <= last; ++cpu) cpus.push_back(static_cast<int>(cpu));
+        if (*end != ',') break;
+        at = end + 1;
+    }
     return cpus;
 }
 

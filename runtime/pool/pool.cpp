@@ -12,17 +12,38 @@
 #include "../uring/uring_driver.hpp"
 #include "core.hpp"
 #include "cpus.hpp"
+#include "placement.hpp"
+#include "topology.hpp"
 
 namespace peal {
 
 namespace {
 
+constexpr unsigned workers_limit = 1024;
+
+/// How many workers, and where.
+void place_workers(const pool_options& options, rt::scheduler_settings& settings) {
+    bool is_placed = options.placement != placement::anywhere;
+    if (is_placed && !options.pin_to_cpus.empty()) {
+        throw std::invalid_argument("pool_options: both `placement` and `pin_to_cpus` say where workers run: leave pin_to_cpus empty to "
+                                    "have CPUs chosen, or placement at placement::anywhere to choose them yourself");
+    }
+    std::vector<int> cpus = rt::allowed_cpus();
+    // The topology takes a while to read: only if somebody asks for it.
+    if (is_placed || (options.workers == 0 && options.one_per == one_per::core)) {
+        cpus = rt::in_order(rt::read_topology(cpus), options.one_per, options.placement);
+    }
+    settings.workers = options.workers != 0 ? options.workers : std::min(workers_limit, rt::within_quota(cpus.size()));
+    PEAL_ASSERT(settings.workers <= workers_limit, "pool_options.workers is more than 1024");
+    settings.pin_to_cpus = is_placed ? std::move(cpus) : options.pin_to_cpus;
+    settings.pin_advice = is_placed ? "chosen by pool_options.placement; with placement::anywhere no worker is pinned"
+                                    : "is it one that this process may use?";
+}
+
 rt::scheduler_settings settings_of(const pool_options& options) {
     rt::scheduler_settings settings;
-    settings.workers = options.workers != 0 ? options.workers : rt::usable_cpus();
-    PEAL_ASSERT(settings.workers <= 1024, "pool_options.workers is more than 1024");
+    place_workers(options, settings);
     settings.name = options.name;
-    settings.pin_to_cpus = options.pin_to_cpus;
     settings.on_worker_start = options.on_worker_start;
     settings.on_worker_stop = options.on_worker_stop;
     settings.on_unhandled = options.on_unhandled;
@@ -81,6 +102,11 @@ share pool::make_share(unsigned weight) {
 }
 
 unsigned pool::size() const noexcept { return scheduler_->size(); }
+
+std::optional<int> pool::cpu_of(unsigned index) const noexcept {
+    PEAL_ASSERT(index < size(), "cpu_of(): the pool has no worker of this index");
+    return scheduler_->cpu_of(index);
+}
 
 pool_counts pool::counts() const noexcept {
     rt::task_counts now = scheduler_->counts();

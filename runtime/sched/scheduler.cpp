@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <optional>
 #include <system_error>
@@ -33,6 +34,19 @@ struct live_schedulers {
 live_schedulers& the_live_schedulers() noexcept {
     static auto* instance = new live_schedulers;  // never destroyed: pools may be statics
     return *instance;
+}
+
+/// Gives 0 or what was wrong. Machines with more CPUs than a plain cpu_set_t has room for exist.
+int pin_this_thread(int cpu) noexcept {
+    if (cpu < 0) return EINVAL;
+    std::size_t room = static_cast<std::size_t>(cpu) + 1;
+    cpu_set_t* set = CPU_ALLOC(room);
+    if (set == nullptr) return ENOMEM;
+    CPU_ZERO_S(CPU_ALLOC_SIZE(room), set);
+    CPU_SET_S(static_cast<std::size_t>(cpu), CPU_ALLOC_SIZE(room), set);
+    int refused = pthread_setaffinity_np(pthread_self(), CPU_ALLOC_SIZE(room), set);
+    CPU_FREE(set);
+    return refused;
 }
 
 }  // namespace
@@ -80,15 +94,11 @@ void scheduler::thread_main(worker& worker, const driver_factory& make_driver) n
     pthread_setname_np(pthread_self(), name.c_str());
     std::exception_ptr failure;
     try {
-        if (!settings_.pin_to_cpus.empty()) {
-            int cpu = settings_.pin_to_cpus[worker.index() % settings_.pin_to_cpus.size()];
-            cpu_set_t set;
-            CPU_ZERO(&set);
-            if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &set);
-            if (int refused = pthread_setaffinity_np(pthread_self(), sizeof set, &set)) {
+        if (std::optional<int> cpu = cpu_of(worker.index())) {
+            if (int refused = pin_this_thread(*cpu)) {
                 throw std::system_error(refused, std::system_category(),
                                         "pool: pinning worker " + std::to_string(worker.index()) + " to CPU " +
-                                            std::to_string(cpu) + " (is it one that this process may use?)");
+                                            std::to_string(*cpu) + " (" + settings_.pin_advice + ")");
             }
         }
         worker.set_driver(make_driver(worker.index()));

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ namespace peal::rt {
 struct scheduler_settings {
     unsigned workers = 1;
     std::string name;
-    std::vector<int> pin_to_cpus;
+    std::vector<int> pin_to_cpus;  // worker i to pin_to_cpus[i % size]; empty: none is pinned
+    std::string pin_advice;        // for whoever reads that it failed
     std::function<void(unsigned)> on_worker_start;
     std::function<void(unsigned)> on_worker_stop;
     std::function<void(std::exception_ptr, const context&)> on_unhandled;
@@ -76,6 +78,11 @@ class scheduler {
 
     unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
     worker& at(unsigned index) noexcept { return *workers_[index]; }
+    /// None: not pinned.
+    std::optional<int> cpu_of(unsigned index) const noexcept {
+        if (settings_.pin_to_cpus.empty()) return std::nullopt;
+        return settings_.pin_to_cpus[index % settings_.pin_to_cpus.size()];
+    }
     /// The calling thread's worker if it is one of ours, else null.
     worker* this_worker() noexcept;
 

@@ -19,15 +19,37 @@
 
 namespace peal {
 
+/// What there is one worker for, where nothing says how many.
+enum class one_per : unsigned char {
+    cpu,   // logical CPU, also called hardware thread
+    core,  // physical core: where a core has several CPUs, its first of those that may be used, and the others are left alone
+};
+
+/// Which CPUs the workers are pinned to, one each; by hand: pool_options::pin_to_cpus. Only CPUs that the process may use, by its affinity.
+enum class placement : unsigned char {
+    anywhere,  // none: the system moves workers as it sees fit
+    pack,      // close together: a core, its neighbours at the same cache, their NUMA node, and only then the next. Few workers share a cache
+    spread,    // far apart: NUMA nodes and packages take turns, in each its caches, then its cores; a core gets its second worker when each
+               // has one. Few workers have all caches and memory controllers to themselves
+};
+
 /// How a pool is made. Set what you need; the rest has sensible values.
 class pool_options {
   public:
-    /// 0 workers: as many as CPUs that this process may use, by affinity and cgroup quota.
+    /// 0 workers: one per CPU, or per core (`one_per`), of those that this process may use by its affinity, but no more than its cgroup's
+    /// quota of CPU time, rounded up, and at most 1024.
     explicit pool_options(unsigned worker_count = 0) : workers(worker_count) {}
 
     unsigned workers;                  // at most 1024
     std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
-    std::vector<int> pin_to_cpus;      // worker i runs on CPU pin_to_cpus[i % size]; empty: the system decides
+
+    // Where workers run. A worker that is pinned has its ring and its tasks in memory near its CPU. Threads that it makes, those of
+    // peal::blocking() among them, and programs that it starts inherit its CPU. If that is taken from the machine later, the system
+    // moves the worker to others and says nothing.
+    peal::one_per one_per = peal::one_per::cpu;                   // with a number of workers, it matters for `placement` only
+    peal::placement placement = peal::placement::anywhere;        // more workers than CPUs or cores: it begins again with the first
+    std::vector<int> pin_to_cpus;                                 // worker i runs on CPU pin_to_cpus[i % size]; not beside a placement
+
     unsigned blocking_threads = 64;    // at most so many for peal::blocking(), made when needed; more calls wait
     unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
 
@@ -143,7 +165,7 @@ task<std::invoke_result_t<Function, Arguments...>> offload_call(rt::scheduler& t
 ///            mask, unless it is given another (posix_spawnattr_setsigmask).
 /// Lifetime:  tasks of other pools that moved here must have left before it is destroyed.
 /// Errors:    the constructor throws std::system_error with a message that says what was tried, what the system answered and
-///            what to set, if no ring can be made.
+///            what to set, if no ring can be made or a CPU cannot be had; std::invalid_argument if options contradict each other.
 /// Example:   examples/echo_server.cpp
 class PEAL_EXPORT pool {
   public:
@@ -161,6 +183,10 @@ class PEAL_EXPORT pool {
         return detail::schedule_operation(*scheduler_, std::optional(urgency));
     }
     /// The same, for one worker: no other will take it. Requires: index < size() (asserted).
+    ///
+    /// That holds for this one step, until the task awaits what is not ready. From then on it goes on where it is woken: after I/O and
+    /// sleeping on this worker, or on another that steals it while this one is busy; after a channel, a mutex or another task on the worker
+    /// of whoever wakes it; woken by a thread of the program, on any. What must stay here awaits schedule_on() again afterwards.
     [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule_on(unsigned index) noexcept {
         return detail::schedule_operation(*scheduler_, index);
     }
@@ -213,6 +239,8 @@ class PEAL_EXPORT pool {
 
     /// Number of workers.
     unsigned size() const noexcept;
+    /// The CPU that a worker is pinned to; none if the system decides. Requires: index < size() (asserted).
+    std::optional<int> cpu_of(unsigned index) const noexcept;
     pool_counts counts() const noexcept;
 
     /// Stops accepting tasks from outside, lets those that run end by themselves until `drain` (they may still spawn), then asks
