@@ -209,3 +209,4 @@ constexpr compare::workload all[] = {
 }  // namespace
 
 std::span<const compare::workload> compare::workloads() { return all; }
+std::string compare::version() { return "Asio " + std::to_string(ASIO_VERSION / 100000) + "." + std::to_string(ASIO_VERSION / 100 % 1000); }

@@ -12,7 +12,7 @@ namespace {
 bool is_smoke_run = false;
 
 [[noreturn]] void refuse(const char* program) {
-    std::fprintf(stderr, "usage: %s --list, or %s WORKLOAD --threads N [--smoke]\n", program, program);
+    std::fprintf(stderr, "usage: %s --list, --version, or WORKLOAD --threads N [--smoke]\n", program);
     std::exit(2);
 }
 
@@ -27,6 +27,10 @@ bool smoke() noexcept { return is_smoke_run; }
 int main(int argc, char** argv) {
     if (argc == 2 && std::string_view(argv[1]) == "--list") {
         for (const compare::workload& each : compare::workloads()) std::puts(each.name);
+        return 0;
+    }
+    if (argc == 2 && std::string_view(argv[1]) == "--version") {
+        std::puts(compare::version().c_str());
         return 0;
     }
     if (argc < 4 || argc > 5 || std::string_view(argv[2]) != "--threads") refuse(argv[0]);

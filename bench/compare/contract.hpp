@@ -4,15 +4,17 @@
 // What the programs of `run.py compare` agree on, whatever language they are written in:
 //
 //   PROGRAM --list                              the names of its workloads, one a line
+//   PROGRAM --version                           what it measures
 //   PROGRAM WORKLOAD --threads N [--smoke]      runs it once to warm up and once for the figure:
 //                                               `<workload> <threads> <nanoseconds per item> <items>`
 //
-// This is the C++ side: a program defines workloads(), and contract.cpp has its main(). bench/README.md says what each workload is; the
+// This is the C++ side: a program defines workloads() and version(), and contract.cpp has its main(). bench/README.md says what each workload is; the
 // sizes are here, and must be the same in cpu.go and common.rs. --smoke: sizes that take milliseconds, to see that all works.
 
 #include <chrono>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <thread>
 
 #include "support/sizes.hpp"
@@ -31,6 +33,7 @@ struct workload {
     measured (*run)(unsigned threads);
 };
 std::span<const workload> workloads();
+std::string version();
 
 using steady = std::chrono::steady_clock;
 inline double nanoseconds_since(steady::time_point begin) {

@@ -320,6 +320,10 @@ func main() {
 		}
 		return
 	}
+	if len(arguments) == 1 && arguments[0] == "--version" {
+		fmt.Println(runtime.Version())
+		return
+	}
 	if len(arguments) >= 3 && arguments[1] == "--threads" {
 		threads, err := strconv.Atoi(arguments[2])
 		smoke = len(arguments) == 4 && arguments[3] == "--smoke"
@@ -332,6 +336,6 @@ func main() {
 			}
 		}
 	}
-	fmt.Fprintf(os.Stderr, "usage: %s --list, or %s WORKLOAD --threads N [--smoke]\n", os.Args[0], os.Args[0])
+	fmt.Fprintf(os.Stderr, "usage: %s --list, --version, or WORKLOAD --threads N [--smoke]\n", os.Args[0])
 	os.Exit(2)
 }

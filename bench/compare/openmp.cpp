@@ -147,3 +147,4 @@ constexpr compare::workload all[] = {
 }  // namespace
 
 std::span<const compare::workload> compare::workloads() { return all; }
+std::string compare::version() { return "OpenMP " + std::to_string(_OPENMP) + " of this compiler"; }

@@ -28,3 +28,4 @@ constexpr compare::workload all[] = {
 }  // namespace
 
 std::span<const compare::workload> compare::workloads() { return all; }
+std::string compare::version() { return "no library"; }

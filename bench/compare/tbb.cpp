@@ -12,6 +12,7 @@
 #include <oneapi/tbb/parallel_reduce.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_group.h>
+#include <oneapi/tbb/version.h>
 
 #include "compare/computations.hpp"
 
@@ -226,3 +227,4 @@ constexpr compare::workload all[] = {
 }  // namespace
 
 std::span<const compare::workload> compare::workloads() { return all; }
+std::string compare::version() { return "oneTBB " + std::to_string(TBB_VERSION_MAJOR) + "." + std::to_string(TBB_VERSION_MINOR); }

@@ -21,6 +21,9 @@ $name = $needed
 lto = "fat"
 codegen-units = 1
 END
+# What --version prints: the name of the library's folder, and the compiler.
+LIBRARY="$(basename "$(ls -d "$crates/$name"-[0-9]*)"), $(cd "$folder" && rustc --version)"
+export LIBRARY
 "$cargo" build --quiet --release --offline --manifest-path "$folder/Cargo.toml" --target-dir "$folder/target" \
     --config 'source.crates-io.replace-with="packaged"' --config "source.packaged.directory=\"$crates\""
 cp "$folder/target/release/compare_$name" "$output"

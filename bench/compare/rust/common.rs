@@ -134,6 +134,9 @@ pub fn run(workloads: &[Workload]) {
         }
         return;
     }
+    if arguments.len() == 2 && arguments[1] == "--version" {
+        return println!("{}", env!("LIBRARY")); // set by cargo.sh
+    }
     if arguments.len() >= 4 && arguments[2] == "--threads" {
         let chosen = workloads.iter().find(|(name, _)| *name == arguments[1]);
         if let (Some((name, function)), Ok(threads @ 1..)) = (chosen, arguments[3].parse()) {
@@ -143,6 +146,6 @@ pub fn run(workloads: &[Workload]) {
             return;
         }
     }
-    eprintln!("usage: {0} --list, or {0} WORKLOAD --threads N [--smoke]", arguments[0]);
+    eprintln!("usage: {} --list, --version, or WORKLOAD --threads N [--smoke]", arguments[0]);
     std::process::exit(2);
 }
