@@ -48,11 +48,12 @@ void add_three(const std::string& name, Make make, Join join, Serial alone) {
 
 void bench::add_all() {
     add_three(
-        "parallel/fib", [] { return divided::fib(fib_n()); }, [] { return divided::fib_by_join(fib_n()); }, [] { return workloads::fib(fib_n()); });
+        "parallel/fib", [] { return divided::fib(fib_n()); }, [] { return divided::fib_by_join(fib_n()); },
+        [] { return workloads::fib(fib_n()); });
     add_three(
         "parallel/skynet", [] { return divided::skynet(0, skynet_size()); }, [] { return divided::skynet_by_join(0, skynet_size()); },
         [] { return workloads::skynet(0, skynet_size()); });
     add_three(
-        "parallel/queens", [] { return divided::queens(board(), 0, queens_n(), 0); }, [] { return divided::queens_by_join(board(), 0, queens_n(), 0); },
-        [] { return workloads::queens(board(), 0, queens_n()); });
+        "parallel/queens", [] { return divided::queens(board(), 0, queens_n(), 0); },
+        [] { return divided::queens_by_join(board(), 0, queens_n(), 0); }, [] { return workloads::queens(board(), 0, queens_n()); });
 }
