@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the tools and libraries of the named groups are there, and installs what is missing.
 #
-#   sh .ci/packages.sh [build|test|sanitize|bench|clang|demo]...        no name means build
+#   sh .ci/packages.sh [build|test|sanitize|bench|compare|clang|demo]...        no name means build
 #
 # It looks first: where nothing is missing it needs no rights and calls no package manager.  It looks for the
 # thing (a command, a pkg-config name, a header), not for a package, so a hand-made installation counts too.
@@ -18,12 +18,14 @@ needs_of() {
         test) echo catch2 benchmark hwloc curl nc redis-tools python3 ;;
         sanitize) echo gcc-sanitizers ;;
         bench) echo benchmark asio redis-server redis-tools ;;
+        compare) echo tbb asio openmp-clang go cargo tokio rayon ;;
         clang) echo clang ;;
         demo) echo redis-tools find ;;
         *) return 1 ;;
     esac
 }
 
+# A package "-": that system has none.
 # name         | what is needed                                    | apt-get         | dnf                       | pacman
 table='
 cxx            | g++ 12 or newer (or CXX=clang++, 16 or newer)     | g++             | gcc-c++                   | gcc
@@ -43,6 +45,12 @@ python3        | python 3                                          | python3    
 gcc-sanitizers | the sanitizer libraries of g++                    | g++             | libasan libubsan libtsan  | gcc
 asio           | standalone Asio                                   | libasio-dev     | asio-devel                | asio
 clang          | clang 16 or newer with its sanitizer libraries    | clang-19 libclang-rt-19-dev | clang compiler-rt | clang compiler-rt
+tbb            | oneTBB                                            | libtbb-dev      | tbb-devel                 | onetbb
+openmp-clang   | OpenMP for clang++-19 (g++ has its own)           | libomp-19-dev   | -                         | -
+go             | Go                                                | golang-go       | golang                    | go
+cargo          | Cargo and rustc                                   | cargo rustc     | cargo rust                | rust
+tokio          | the source of Tokio in /usr/share/cargo/registry  | librust-tokio-dev | rust-tokio-devel        | -
+rayon          | the source of Rayon in /usr/share/cargo/registry  | librust-rayon-dev | rust-rayon-devel        | -
 find           | find and xargs                                    | findutils       | findutils                 | findutils
 '
 
@@ -98,6 +106,10 @@ have() {
             clang='clang++'
             command_there clang++-19 && clang='clang++-19'
             at_least "$($clang -dumpversion)" 16 && links "$clang" address,undefined && links "$clang" thread ;;
+        tbb) pkg-config --exists tbb ;;
+        openmp-clang) ! command_there clang++-19 || echo '#include <omp.h>' | clang++-19 -fopenmp -x c++ -fsyntax-only - ;;
+        cargo) command_there cargo && command_there rustc ;;
+        tokio | rayon) ls -d "/usr/share/cargo/registry/$1"-[0-9]* ;;
         find) command_there find && command_there xargs ;;
         *) command_there "$1" ;;
     esac >/dev/null 2>&1
@@ -124,7 +136,7 @@ describe() { # NEED...: one line each, to stderr
 needs=
 for group in "$@"; do
     of_group=$(needs_of "$group") || {
-        complain "unknown group '$group'; known: build test sanitize bench clang demo"
+        complain "unknown group '$group'; known: build test sanitize bench compare clang demo"
         exit 2
     }
     needs="$needs $of_group"
@@ -196,7 +208,7 @@ package_names() { # NEED...
         else
             field "$need" "$column"
         fi
-    done | tr ' ' '\n' | sort -u | tr '\n' ' ' | sed 's/ $//'
+    done | tr ' ' '\n' | sed '/^-$/d' | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
 
 refresh() {

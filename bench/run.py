@@ -5,6 +5,7 @@
   run.py echo    the example echo_server beside other echo servers: rate, CPU time and system calls per request
   run.py idle    memory of a server that holds many idle connections
   run.py micro   every *_bench program, as one table
+  run.py compare peal beside other libraries and languages: what a task, a fork, an item through a channel cost
 
 Build with --buildtype=release first. Needs nothing but Python; system calls are counted with perf or strace if they are there.
 """
@@ -21,8 +22,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+sys.dont_write_bytecode = True  # the folder belongs to the source
+from comparison import compare
+from report import fail, finish, machine, scaled, spread, table
 
 SERVERS = {
     'peal': 'examples/echo_server',
@@ -30,10 +34,6 @@ SERVERS = {
     'asio': 'bench/compare/asio_echo',
 }
 LOAD = 'bench/load/echo_load'
-
-
-def fail(message):
-    sys.exit(f'run.py: {message}')
 
 
 # ---- processes ------------------------------------------------------------------------------------------------------------
@@ -139,58 +139,6 @@ def counters():
     return found
 
 
-# ---- what is reported -----------------------------------------------------------------------------------------------------
-
-
-def machine(options):
-    def first_match(path, pattern):
-        match = re.search(pattern, Path(path).read_text(errors='replace'), re.MULTILINE)
-        return match[1] if match else 'unknown'
-
-    about = {'cpu': first_match('/proc/cpuinfo', r'^model name\s*:\s*(.*)$'), 'cpus': os.cpu_count(),
-             'kernel': os.uname().release, 'load_average': os.getloadavg()[0]}
-    with contextlib.suppress(OSError):
-        about['compiler'] = first_match(options.build_dir / 'meson-logs/meson-log.txt',
-                                        r'^C\+\+ compiler for the host machine: (.*)$')
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        build = json.loads((options.build_dir / 'meson-info/intro-buildoptions.json').read_text())
-        about['buildtype'] = next(option['value'] for option in build if option['name'] == 'buildtype')
-    commit = subprocess.run(['git', 'describe', '--always', '--dirty=+', '--exclude=*'], cwd=Path(__file__).parent,
-                            capture_output=True, text=True)
-    about['commit'] = commit.stdout.strip() or 'unknown'
-    for key, value in about.items():
-        print(f'{key}: {value}')
-    if about.get('buildtype') not in ('release', None):
-        print('WARNING: not a release build')
-    if about['load_average'] > 0.5:
-        print('WARNING: other programs use this machine: compare only what was measured side by side')
-    print()
-    return about
-
-
-def table(rows):
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print('  '.join(cell.ljust(width) if column == 0 else cell.rjust(width)
-                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
-
-
-def spread(values, form):
-    return f'{form % statistics.median(values)} ({form % min(values)}-{form % max(values)})'
-
-
-def scaled(seconds):
-    for unit, factor in (('s', 1), ('ms', 1e3), ('us', 1e6)):
-        if abs(seconds) * factor >= 1:
-            return f'{seconds * factor:.3g} {unit}'
-    return f'{seconds * 1e9:.3g} ns'
-
-
-def finish(options, result):
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + '\n')
-
-
 # ---- the commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +187,7 @@ def echo(options):
                      spread(values('server_cpu_us_per_request'), '%.2f'), ratio('server_cpu_us_per_request'),
                      f'{statistics.median(round["latency_us"]["p50"] for round in rounds):.0f}',
                      f'{statistics.median(round["latency_us"]["p99"] for round in rounds):.0f}', counted or '-'])
-    table(rows)
+    print(table(rows))
     for name in names:
         by_name = result['system_calls'].get(name, {}).get('strace') or {}
         if not by_name:
@@ -259,7 +207,7 @@ def idle(options):
         before, after = held['server_resident_bytes_before'], held['server_resident_bytes']
         rows.append([name, f'{before / 2**20:.1f} MiB', f'{after / 2**20:.1f} MiB', f'{held["server_bytes_per_connection"]:.0f} B'])
     print(f'{options.idle} connections, one echo of {options.size} bytes each, then idle; memory of the process without the kernel')
-    table(rows)
+    print(table(rows))
     finish(options, result)
 
 
@@ -293,7 +241,7 @@ def micro(options):
                 if key not in standard and isinstance(value, (int, float))]
         rows.append([name, scaled(statistics.median(items)), scaled(min(items)), scaled(max(items)),
                      f'{statistics.median(run.get("allocations", 0) for run in runs):.2g}', ', '.join(more)])
-    table(rows)
+    print(table(rows))
     finish(options, result)
 
 
@@ -327,6 +275,15 @@ def main():
     command = commands.add_parser('micro', parents=[common], help='every *_bench program')
     command.add_argument('--filter', default='.', help='regular expression of the names to run')
     command.set_defaults(run=micro)
+
+    command = commands.add_parser('compare', parents=[common], help='peal beside other libraries and languages')
+    command.add_argument('--rounds', type=int, default=5)
+    command.add_argument('--only', default='.', help='regular expression: the workloads to run')
+    command.add_argument('--peers', help='"peal,rayon": these; else all that were built')
+    command.add_argument('--smoke', action='store_true', help='sizes that take milliseconds: does it still run? no figures')
+    command.add_argument('--text', type=Path, help='write the table to this file, too')
+    command.add_argument('--svg', type=Path, help='write a chart of the ratios to this file')
+    command.set_defaults(run=compare)
 
     options = parser.parse_args()
     options.build_dir = options.build_dir.resolve()

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The computations of parallel/fork_join, serial: what it costs without dividing, and the leaves of the divided forms.
+// Computations that can be divided, serial: what they cost without dividing, and the leaves of the divided forms.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
-#include "support/bench.hpp"
+#include "support/sizes.hpp"
 
 namespace workloads {
 

@@ -2,6 +2,8 @@
 
 // Measures: how long one waits on a pool whose two workers never have nothing to do; microseconds, of single measurements.
 //   echo/busy: an echo over TCP on loopback, client and server tasks of the pool, while 64 others only yield. echo/quiet: without these
+//   ping_pong/busy: two tasks that hand a token to and fro through channels of capacity 0, there and back, while 64 others compute for 20 us
+//              and yield. ping_pong/quiet: without these
 //   high/busy: a task that schedule()s itself with high priority, from a foreign thread each time, while 64 tasks of low priority compute for
 //              20 us and yield. It waits for the one that runs and no other. high/quiet: without these
 // Not: throughput; tasks that do not come back to the scheduler.
@@ -100,6 +102,33 @@ void echo(benchmark::State& state) {
     report(state, waits_us);
 }
 
+peal::task<> give_back(peal::channel<int>& from, peal::channel<int>& to) {
+    while (auto token = co_await from.receive()) co_await to.send(*token);
+}
+peal::task<> play(benchmark::State& state, std::vector<double>& waits_us) {
+    peal::channel<int> ping(0);
+    peal::channel<int> pong(0);
+    peal::scope other;
+    other.spawn(give_back, std::ref(ping), std::ref(pong));
+    for ([[maybe_unused]] auto _ : state) {
+        auto sent = clock_type::now();
+        co_await ping.send(1);
+        auto token = co_await pong.receive();
+        bench::expect(token == 1, "sched/fairness: the token was lost");
+        waits_us.push_back(microseconds(sent));
+    }
+    ping.close();
+    co_await other.join();
+}
+template <int Others>
+void ping_pong(benchmark::State& state) {
+    peal::pool pool(peal::pool_options(2));
+    load busy(pool, Others, computes, peal::priority::normal);
+    std::vector<double> waits_us;
+    pool.run(play, std::ref(state), std::ref(waits_us));
+    report(state, waits_us);
+}
+
 peal::task<> comes_with_high_priority(peal::pool& pool) { co_await pool.schedule(peal::priority::high); }
 
 template <int Others>
@@ -121,6 +150,8 @@ void bench::add_all() {
     std::int64_t count = scaled(20'000, 50);
     add("sched/fairness/echo/busy", echo<others>)->Iterations(count);
     add("sched/fairness/echo/quiet", echo<0>)->Iterations(count);
+    add("sched/fairness/ping_pong/busy", ping_pong<others>)->Iterations(scaled(200, 20));  // some milliseconds each
+    add("sched/fairness/ping_pong/quiet", ping_pong<0>)->Iterations(count);
     add("sched/fairness/high/busy", high<others>)->Iterations(count);
     add("sched/fairness/high/quiet", high<0>)->Iterations(count);
 }

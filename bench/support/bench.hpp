@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the benchmarks share: the sizes of a smoke run, and figures per item of work (a hop, a request) instead of per iteration.
+// What the benchmarks share: figures per item of work (a hop, a request) instead of per iteration.
 //
 // Each program defines bench::add_all(). The time is the real time of the benchmark, the CPU time that of the whole process: the
 // work is done by workers while the main thread waits for them.
@@ -9,17 +9,14 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
+
+#include "sizes.hpp"
 
 namespace bench {
 
 /// Adds the benchmarks of this program. Called once, when smoke() is known.
 void add_all();
-
-/// True under --smoke: everything runs once, in sizes that take milliseconds, to see that it works.
-bool smoke() noexcept;
-inline std::int64_t scaled(std::int64_t full, std::int64_t in_smoke_run) noexcept { return smoke() ? in_smoke_run : full; }
 
 /// `name` is module/subject/variant; arguments are appended.
 template <class Function>
@@ -30,11 +27,6 @@ auto* add(const std::string& name, Function function) {
 template <class Function>
 auto* add_manual(const std::string& name, Function function) {
     return benchmark::RegisterBenchmark(name.c_str(), function)->UseManualTime()->MeasureProcessCPUTime();
-}
-
-/// A benchmark that computes something wrong measures nothing: the program ends with this exception.
-inline void expect(bool holds, const char* what) {
-    if (!holds) throw std::logic_error(what);
 }
 
 /// Memory taken from the system since its construction, by any thread: calls of operator new, and blocks of 64 KiB for frames.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Measures: items through a channel, per item; two workers.
+// Measures: items through a channel, per item; two workers unless said.
 //   senders and receivers: 1:1 and 4:4.   capacity: 0 (each send waits for its receive), 1024, and unbounded (capacity:-1)
-// Beside it: bench/compare/channels.go, the same with Go's channels (GOMAXPROCS=2 go run bench/compare/channels.go).
+//   ring: tasks in a ring, each with a channel to the next, and one token that goes round: only one of them can run at a time. Per step
+// Beside it: compare/.
 // Not: select, cancellation, threads of the program.
 
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -65,11 +67,46 @@ void channel(benchmark::State& state) {
     bench::report(state, state.iterations() * count, taken);
 }
 
+peal::task<> pass_on(peal::channel<std::int64_t>& from, peal::channel<std::int64_t>& to, std::int64_t rounds) {
+    for (; rounds != 0; --rounds) {
+        auto token = co_await from.receive();
+        co_await to.send(*token + 1);
+    }
+}
+
+peal::task<> go_round(std::size_t tasks, std::int64_t rounds) {
+    std::deque<peal::channel<std::int64_t>> channels;
+    for (std::size_t i = 0; i < tasks; ++i) channels.emplace_back(1);
+    peal::scope passing;
+    for (std::size_t i = 0; i < tasks; ++i) {
+        passing.spawn(pass_on, std::ref(channels[i]), std::ref(channels[(i + 1) % tasks]), rounds);
+    }
+    co_await channels.front().send(0);
+    co_await passing.join();
+    auto steps = co_await channels.front().receive();
+    bench::expect(*steps == rounds * static_cast<std::int64_t>(tasks), "sync/channel: the token was lost");
+}
+
+void ring(benchmark::State& state) {
+    peal::pool pool(peal::pool_options(static_cast<unsigned>(state.range(0))));
+    std::int64_t tasks = state.range(1);
+    std::int64_t rounds = bench::scaled(100'000, 100) / tasks;
+    bench::allocations taken;
+    for ([[maybe_unused]] auto _ : state) pool.run(go_round, static_cast<std::size_t>(tasks), rounds);
+    bench::report(state, state.iterations() * tasks * rounds, taken);
+}
+
 }  // namespace
 
 void bench::add_all() {
     add("sync/channel", channel)
         ->ArgNames({"each_side", "capacity"})
         ->ArgsProduct({{1, 4}, {0, 1024, -1}})
+        ->Unit(benchmark::kMillisecond);
+    add("sync/channel/ring", ring)
+        ->ArgNames({"workers", "tasks"})
+        ->Args({1, 2})
+        ->Args({1, 100})
+        ->Args({2, 100})
         ->Unit(benchmark::kMillisecond);
 }
