@@ -2,8 +2,6 @@
 
 #include "cpus.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -12,12 +10,11 @@
 #include <string>
 #include <thread>
 
+#include "../base/affinity.hpp"
 #include "../base/system_file.hpp"
 
 namespace peal::rt {
 namespace {
-
-constexpr int cpus_limit = 1 << 16;  // more than any machine has
 
 /// "quota period" of one cgroup folder as CPUs; infinite without a limit, which is "max" or no such file.
 double quota_v2(const std::string& folder) {
@@ -63,19 +60,7 @@ double cpus_by_quota() {
 }  // namespace
 
 std::vector<int> allowed_cpus() {
-    std::vector<int> cpus;
-    // Larger machines than the fixed mask of 1024 CPUs exist: ask with larger masks until the kernel is content.
-    for (int room = CPU_SETSIZE; room <= cpus_limit; room *= 2) {
-        cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(room));
-        if (set == nullptr) break;
-        std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(room));
-        bool known = ::sched_getaffinity(0, bytes, set) == 0;
-        for (int cpu = 0; known && cpu < room; ++cpu) {
-            if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set)) cpus.push_back(cpu);
-        }
-        CPU_FREE(set);
-        if (known) break;
-    }
+    std::vector<int> cpus = affinity::of_this_thread().cpus();
     if (cpus.empty()) {  // the call is forbidden, say
         cpus.resize(std::max(1u, std::thread::hardware_concurrency()));
         std::iota(cpus.begin(), cpus.end(), 0);
@@ -104,7 +89,7 @@ std::vector<int> parse_cpu_list(const std::string& text) {
             last = std::strtol(at, &end, 10);
             if (end == at) break;
         }
-        if (first < 0 || last >= cpus_limit) break;
+        if (first < 0 || last >= affinity::cpus_limit) break;
         for (long cpu = first; cpu <= last; ++cpu) cpus.push_back(static_cast<int>(cpu));
         if (*end != ',') break;
         at = end + 1;

@@ -3,7 +3,6 @@
 #include "scheduler.hpp"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +15,7 @@
 #include <peal/detail/this_thread.hpp>
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/affinity.hpp"
 #include "../base/signals_blocked.hpp"
 #include "../task/unhandled.hpp"
 
@@ -34,19 +34,6 @@ struct live_schedulers {
 live_schedulers& the_live_schedulers() noexcept {
     static auto* instance = new live_schedulers;  // never destroyed: pools may be statics
     return *instance;
-}
-
-/// Gives 0 or what was wrong. Machines with more CPUs than a plain cpu_set_t has room for exist.
-int pin_this_thread(int cpu) noexcept {
-    if (cpu < 0) return EINVAL;
-    std::size_t room = static_cast<std::size_t>(cpu) + 1;
-    cpu_set_t* set = CPU_ALLOC(room);
-    if (set == nullptr) return ENOMEM;
-    CPU_ZERO_S(CPU_ALLOC_SIZE(room), set);
-    CPU_SET_S(static_cast<std::size_t>(cpu), CPU_ALLOC_SIZE(room), set);
-    int refused = pthread_setaffinity_np(pthread_self(), CPU_ALLOC_SIZE(room), set);
-    CPU_FREE(set);
-    return refused;
 }
 
 }  // namespace
@@ -95,7 +82,7 @@ void scheduler::thread_main(worker& worker, const driver_factory& make_driver) n
     std::exception_ptr failure;
     try {
         if (std::optional<int> cpu = cpu_of(worker.index())) {
-            if (int refused = pin_this_thread(*cpu)) {
+            if (int refused = *cpu < 0 ? EINVAL : affinity::of_cpu(*cpu).apply_to_this_thread()) {
                 throw std::system_error(refused, std::system_category(),
                                         "pool: pinning worker " + std::to_string(worker.index()) + " to CPU " +
                                             std::to_string(*cpu) + " (" + settings_.pin_advice + ")");

@@ -69,6 +69,7 @@ bool blocking_threads::start_thread() noexcept {
 }
 
 void blocking_threads::thread_main() noexcept {
+    static_cast<void>(cpus_.apply_to_this_thread());  // refused: they are not allowed any more; then it stays where it is
     pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
     std::unique_lock lock(mutex_);
     for (;;) {

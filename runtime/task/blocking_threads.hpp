@@ -12,6 +12,8 @@
 
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/affinity.hpp"
+
 namespace peal::rt {
 
 /// Lies in the frame of whoever waits for it.
@@ -26,8 +28,10 @@ struct blocking_job {
 
 class blocking_threads {
   public:
-    /// Threads are called `name`, cut to 15 characters by the system. Requires: limit > 0.
-    blocking_threads(std::string name, unsigned limit) : name_(std::move(name)), limit_(limit) {}
+    /// Threads are called `name`, cut to 15 characters by the system. They run where the calling thread may run, and not only where the one
+    /// does that has work for them first: a worker may be pinned. Requires: limit > 0.
+    blocking_threads(std::string name, unsigned limit)
+        : name_(std::move(name)), limit_(limit), cpus_(affinity::of_this_thread()) {}
     blocking_threads(const blocking_threads&) = delete;
     blocking_threads& operator=(const blocking_threads&) = delete;
     ~blocking_threads() { finish(); }
@@ -54,6 +58,7 @@ class blocking_threads {
 
     const std::string name_;
     const unsigned limit_;
+    const affinity cpus_;
     mutable detail::thread_mutex mutex_;  // guards everything below
     detail::thread_condition work_or_end_;
     detail::thread_condition thread_ended_;

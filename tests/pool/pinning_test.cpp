@@ -16,6 +16,7 @@
 
 #include <peal/sync/channel.hpp>
 #include <peal/sync/event.hpp>
+#include <peal/task/blocking.hpp>
 #include <peal/time/sleep.hpp>
 
 #include "pool/cpus.hpp"
@@ -60,6 +61,15 @@ unsigned here() { return peal::this_worker::index().value_or(99); }
 }  // namespace
 
 // ---- workers on CPUs -----------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("pinning: threads of peal::blocking() run where the pool was made, and not only on the CPU of the worker that needs them") {
+    std::vector<int> before = allowed_cpus();
+    peal::pool_options options(1);
+    options.pin_to_cpus = {before.back()};
+    peal::pool pool(options);
+    auto look = []() -> peal::task<std::vector<int>> { co_return co_await peal::blocking(allowed_cpus); };
+    CHECK(pool.run(look) == before);
+}
 
 TEST_CASE("pinning: a placement pins each worker to a CPU, one after the other, and begins again") {
     std::vector<int> before = allowed_cpus();

@@ -43,9 +43,9 @@ class pool_options {
     unsigned workers;                  // at most 1024
     std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
 
-    // Where workers run. A worker that is pinned has its ring and its tasks in memory near its CPU. Threads that it makes, those of
-    // peal::blocking() among them, and programs that it starts inherit its CPU. If that is taken from the machine later, the system
-    // moves the worker to others and says nothing.
+    // Where workers run. A worker that is pinned has its ring and its tasks in memory near its CPU. Programs that it starts, and threads that
+    // its tasks make, inherit its CPU; those of peal::blocking() do not. If the CPU is taken from the machine later, the system moves
+    // the worker to others and says nothing.
     peal::one_per one_per = peal::one_per::cpu;                   // with a number of workers, it matters for `placement` only
     peal::placement placement = peal::placement::anywhere;        // more workers than CPUs or cores: it begins again with the first
     std::vector<int> pin_to_cpus;                                 // worker i runs on CPU pin_to_cpus[i % size]; not beside a placement
