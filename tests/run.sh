@@ -2,9 +2,10 @@
 # Builds the project with warnings as errors and runs its tests.
 #
 #   sh tests/run.sh [--compiler g++|clang++-19] [--sanitize address,undefined|thread|none] [--buildtype TYPE]
-#                   [--suite NAME]... [--build-dir DIR]
+#                   [--suite NAME]... [--no-suite NAME]... [--build-dir DIR]
 #
-# Without --suite all suites run but stress-long and mutants.  Each variant has its own build folder, which is used again.
+# Without --suite all suites run but stress-long and mutants, and those named by --no-suite.  Each variant has its own build folder, which is
+# used again.
 # The last line is always "N passed, N failed", with ", N skipped" behind it if some were.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
@@ -19,6 +20,7 @@ sanitize=none
 buildtype=debugoptimized
 build=
 suites=
+without=
 while [ $# -gt 0 ]; do
     case $1 in
         --help | -h) usage 0 ;;
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
             shift
             set -- "${option%%=*}" "${option#*=}" "$@"
             continue ;;
-        --compiler | --sanitize | --buildtype | --suite | --build-dir)
+        --compiler | --sanitize | --buildtype | --suite | --no-suite | --build-dir)
             [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; } ;;
         *) echo "run.sh: unknown argument '$1'" >&2; usage 2 >&2 ;;
     esac
@@ -36,6 +38,7 @@ while [ $# -gt 0 ]; do
         --sanitize) sanitize=$2 ;;
         --buildtype) buildtype=$2 ;;
         --suite) suites="$suites --suite $2" ;;
+        --no-suite) without="$without --no-suite $2" ;;
         --build-dir) build=$2 ;;
     esac
     shift 2
@@ -104,8 +107,7 @@ UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS
 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 
-without=
-[ "$sanitize" = none ] || without=' --no-suite install'
+[ "$sanitize" = none ] || without="$without --no-suite install"
 case $sanitize in # guess, not measured
     none) slower=1 ;;
     *thread*) slower=6 ;;
@@ -113,7 +115,7 @@ case $sanitize in # guess, not measured
 esac
 rm -f "$build/meson-logs/testlog.json"
 # shellcheck disable=SC2086
-meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier "$slower" ${suites:---no-suite stress-long --no-suite mutants$without}
+meson test -C "$build" --print-errorlogs --timeout-multiplier "$slower" ${suites:---no-suite stress-long --no-suite mutants} $without
 status=$?
 
 # Counts the results, and keeps the output of the failed tests in failed-tests.txt.
