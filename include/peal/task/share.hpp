@@ -34,7 +34,8 @@ struct share_state {
 ///            its worker: a share waits, longest, for one stretch of each of the others (and for what has high priority and is in no share).
 /// Priority:  shares rank with what has normal priority; within a share tasks run first come, first served, whatever their priority is.
 /// Not in it: stretches after schedule_on(), children of fork_join() or join() that another worker takes, and a task while it is on another pool.
-/// Costs:     some 0.1 us at each await of a task that is in a share; any free worker takes it, so it moves from core to core more often.
+/// Costs:     some 0.1 us at each await of a task that is in a share, 0.3 us when several workers run nothing else; any free worker takes it, so it
+///            moves from core to core more often.
 /// Threads:   any. Lifetime: its pool's; a value to copy and keep.
 class share {
   public:
