@@ -189,6 +189,8 @@ class thread {
 
 namespace peal::detail {
 
+inline constexpr bool is_explored = true;
+
 template <class T>
 using atomic = model::atomic<T>;
 using thread_mutex = model::mutex;

@@ -5,21 +5,18 @@
 //
 // The tests of tests/model are built with PEAL_MODEL, the name of a header that puts the explorer's types in their place: they run the
 // same sources under every schedule and with every stale value that the memory orders permit (tests/model/README.md). So every
-// atomic whose order matters, and every lock held by code that is explored there, is declared by these names. No user needs the macro.
+// atomic whose order matters, and every lock held by code that is explored there, is declared by these names. bench/scaling counts by them how
+// lines go from core to core. No user needs the macro.
 
 #ifdef PEAL_MODEL
 #include PEAL_MODEL
-
-namespace peal::detail {
-inline constexpr bool is_explored = true;  // arrays of atomics are short there: each execution makes them anew
-}
 #else
 
 #include <atomic>
 
 namespace peal::detail {
 
-inline constexpr bool is_explored = false;
+inline constexpr bool is_explored = false;  // true in tests/model: arrays of atomics are short there, each execution makes them anew
 
 template <class T>
 using atomic = std::atomic<T>;
