@@ -11,18 +11,25 @@
 #include <peal/detail/this_thread.hpp>
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/affinity.hpp"
 #include "scheduler.hpp"
 
 namespace peal::detail {
 
 namespace {
 
-constexpr auto spin_limit = std::chrono::microseconds(50);   // to wake a sleeping core takes 25 to 60 us on virtual machines
-constexpr auto short_wait = std::chrono::microseconds(150);  // with the time that a wake-up takes
+constexpr auto spin_limit = std::chrono::microseconds(20);  // what is not there by then is better slept for: the core may be needed
 constexpr int score_limit = 8;
+constexpr int waits_between_trials = 32;
 
-/// Above zero: what this thread waited for has come soon, lately.
-constinit thread_local int spin_score = 0;
+/// What this thread knows of its own waits: above zero, the last ones were over while it still looked. Now and then it tries again.
+struct experience {
+    int score = 1;
+    int until_trial = waits_between_trials;
+    bool has_one_cpu = affinity_is_one();
+
+    static bool affinity_is_one() { return !is_explored && rt::affinity::of_this_thread().cpus().size() == 1; }
+};
 
 // state_   [B1] told: acq_rel exchange / waits: acq_rel CAS, acquire loads: the waiter sees what the task has left. Who finds that the waiter
 //               still spins touches nothing after the exchange: the object may be gone.
@@ -32,35 +39,35 @@ class blocked_thread final : public waiter {
 
     bool done() const noexcept { return state_.load(std::memory_order_acquire) == state::done; }  // [B1]
 
-    /// As a worker that has nothing to do: looks on for a while, if that has paid lately, and then sleeps.
+    /// Looks on for a while before it sleeps, if that has paid lately: a short task is then over without waking anybody.
     void block() noexcept {
         if (done()) return;
-        if constexpr (is_explored) {
-            sleep();
-            return;
+        if constexpr (!is_explored) {
+            if (has_seen_end()) return;
         }
-        auto begin = std::chrono::steady_clock::now();
-        auto now = begin;
-        while (spin_score > 0 && now - begin < spin_limit) {
-            for (int i = 0; i < 16; ++i) {
-                spin_hint();
-                if (!done()) continue;
-                spin_score = std::min(spin_score + 1, score_limit);
-                return;
-            }
-            now = std::chrono::steady_clock::now();
-        }
-        if (spin_score > 0) spin_score -= 2;  // in vain
         sleep();
-        if (std::chrono::steady_clock::now() - now < short_wait) {
-            spin_score = std::min(std::max(spin_score, 0) + 1, score_limit);
-        } else {
-            spin_score = 0;
-        }
     }
 
   private:
     enum class state : unsigned char { running, sleeping, done };
+
+    bool has_seen_end() noexcept {
+        static thread_local experience mine;
+        if (mine.has_one_cpu) return false;
+        if (mine.score <= 0 && --mine.until_trial > 0) return false;
+        mine.until_trial = waits_between_trials;
+        auto until = std::chrono::steady_clock::now() + spin_limit;
+        do {
+            for (int i = 0; i < 16; ++i) {
+                spin_hint();
+                if (!done()) continue;
+                mine.score = std::min(mine.score + 1, score_limit);
+                return true;
+            }
+        } while (std::chrono::steady_clock::now() < until);
+        mine.score = std::max(mine.score - 4, 0);
+        return false;
+    }
 
     void sleep() noexcept {
         state seen = state::running;

@@ -23,6 +23,7 @@ constexpr unsigned look_interval_limit = 256;                         // forks b
 constexpr int spin_score_limit = 8;
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
 constexpr auto memory_patience = std::chrono::seconds(1);
+constexpr auto between_memory_looks = std::chrono::milliseconds(100);  // each reads a line of every thread that has frames
 constexpr auto unlisted_nap = std::chrono::milliseconds(1);
 constexpr auto nested_patience = std::chrono::milliseconds(20);       // run_only(): then one item of others may run
 
@@ -494,7 +495,9 @@ bool worker::spin() noexcept {
 /// Memory that a burst of tasks has left goes back to the system when it has not been used for a while, by workers that have nothing to do:
 /// they stop as soon as there is something. Gives when to look again.
 time_point worker::tend_memory() noexcept {
-    detail::look_after_own_frames();
+    if (!detail::holds_much_for_frames()) return time_point::max();
+    if (idle_since_ < next_memory_look_) return next_memory_look_;
+    next_memory_look_ = idle_since_ + between_memory_looks;
     if (!detail::has_spare_frames()) {
         spare_since_ = time_point::max();
         return time_point::max();
@@ -504,7 +507,7 @@ time_point worker::tend_memory() noexcept {
     end_search();  // others must not count on this worker meanwhile
     auto may_go_on = [](void* self) {
         auto& me = *static_cast<worker*>(self);
-        return !me.work_in_sight() && !me.driver_->has_news() && !me.scheduler_.may_end() &&
+        return !me.work_in_sight() && !me.driver_->has_news() && !me.scheduler_.may_end() && !me.scheduler_.must_end_now() &&
                me.driver_->now() < me.timers_.next_advance();
     };
     detail::return_spare_frames(may_go_on, this);

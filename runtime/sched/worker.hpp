@@ -188,6 +188,7 @@ class worker {
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock
     time_point idle_since_{};
+    time_point next_memory_look_{};
     time_point spare_since_ = time_point::max();  // frames use less than half of what a burst has left, and this worker saw it
     int spin_score_ = 0;                    // above zero: work has come soon after this worker had none, lately
     unsigned interval_ = 16;                // items between two polls

@@ -34,8 +34,8 @@ struct frame_cache : frame_lists {
     detail::atomic<bool> has_sorted{false};    // perhaps
     detail::atomic<std::int64_t> chunks{0};
     detail::atomic<std::int64_t> returned{0};  // of these
-    detail::atomic<std::int64_t> peak{0};
-    detail::atomic<bool> looks_after_itself{false};
+    detail::atomic<std::int64_t> peak{0};         // frames alive; for who may use the free lists, too
+    detail::atomic<std::int64_t> remote_peak{0};  // the same for all others
 
     frame_cache* next_registered = nullptr;    // fixed when others see this
     frame_cache* next_idle = nullptr;          // guarded by frame_registry::mutex
@@ -86,6 +86,10 @@ struct frame_registry {
         all.store(made, std::memory_order_release);                   // [A1]
         return made;
     }
+
+    /// Any thread. A cache that is nobody's, for a while or for a new thread.
+    bool take_idle(frame_cache& cache) noexcept;
+    void give_idle(frame_cache& cache) noexcept;
 
     template <class Function>
     void for_each(Function function) noexcept {

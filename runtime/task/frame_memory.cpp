@@ -16,10 +16,8 @@
 // put_back      written by who gives memory back, and taken   [A2] release store / acquire exchange: what was taken from the remote list and
 //               by the owner                                       not looked at any more, with what its former users wrote there
 // has_sorted    written under chunks_lock                    [A4] relaxed: the owner looks before it makes a chunk, under the lock
-// looks_after_  written by the owner                         [A3] relaxed: who gives memory back leaves this cache to its owner. Seen late, only
-// itself                                                          the remote list and put_back are taken, which anybody may take
 // counters      chunks, live: the owner. returned: who gives  relaxed: statistics, read exactly only when nothing allocates
-//               back. peak, held: both, for the rule of frame_return.cpp
+//               back. Peaks, held: both, for the rule of frame_return.cpp
 
 #include <algorithm>
 #include <iterator>
@@ -116,7 +114,10 @@ void frame_cache::make_chunk(std::size_t size_class) {
     fresh[size_class].end = static_cast<std::byte*>(memory) + frame_chunk::bytes;
     the_frame_registry().held.fetch_add(1, std::memory_order_relaxed);  // statistics
     chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
-    peak.store(std::max(peak.load(std::memory_order_relaxed), the_frame_registry().live()), std::memory_order_relaxed);  // statistics
+    std::int64_t alive = the_frame_registry().live();
+    for (auto* each : {&peak, &remote_peak}) {
+        each->store(std::max(each->load(std::memory_order_relaxed), alive), std::memory_order_relaxed);  // statistics
+    }
 }
 
 void frame_cache::release(void* memory, std::size_t size_class) noexcept {
@@ -127,6 +128,22 @@ void frame_cache::release(void* memory, std::size_t size_class) noexcept {
     } else {
         static_cast<frame_cache*>(home.owner)->remote.push(*static_cast<free_block*>(memory));
     }
+}
+
+bool frame_registry::take_idle(frame_cache& cache) noexcept {
+    std::lock_guard guard(mutex);
+    for (frame_cache** link = &idle; *link != nullptr; link = &(*link)->next_idle) {
+        if (*link != &cache) continue;
+        *link = cache.next_idle;
+        return true;
+    }
+    return false;
+}
+
+void frame_registry::give_idle(frame_cache& cache) noexcept {
+    std::lock_guard guard(mutex);
+    cache.next_idle = idle;
+    idle = &cache;
 }
 
 frame_registry& the_frame_registry() noexcept {
@@ -143,8 +160,8 @@ struct give_back_at_thread_end {
         std::lock_guard guard(caches.mutex);
         if (this_frames != nullptr) {
             auto* mine = static_cast<frame_cache*>(this_frames);
-            mine->looks_after_itself.store(false, std::memory_order_relaxed);                             // [A3]
-            mine->peak.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);  // now its free lists can be searched
+            // Now its free lists can be searched by others.
+            mine->remote_peak.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);  // statistics
             mine->next_idle = caches.idle;
             caches.idle = mine;
         }

@@ -2,15 +2,16 @@
 
 // Memory of frames that goes back to the system after a burst.
 //
-// The rule: a cache has spare memory when it has more than a handful of chunks, and less than half as many frames are alive as there were at
-// the peak: when it last made a chunk, or when this was last done. A worker that is about to sleep looks; when spare memory has been
+// The rule: a cache has spare memory when it has more than a handful of chunks, and less than half as many frames are alive in the process as there
+// were at the peak: when it last made a chunk, or when this was last done. A worker that is about to sleep looks; when spare memory has been
 // there for a second, it searches (sched/worker.cpp).
 //
 // The search takes free blocks from their lists and hangs each at its chunk; a chunk that has all of its blocks goes back. It may be told to stop
 // after any block and goes on from there the next time: what hangs at a chunk is there for the owner, before it makes a new one.
 //
-// Whose lists: those of the caller's own cache, those of threads that have ended, and, of other threads that are no workers, what was freed
-// for them by others (a thread that spawns a million tasks and then waits). Nobody but their owner touches the free lists of a live thread.
+// Whose lists: those of the caller's own cache, those of threads that have ended, and, of any other cache, what was freed for it by
+// other threads (a thread that spawns a million tasks and then waits, a worker that sleeps). Nobody but their owner touches the free lists of a
+// live thread: what a worker has freed itself stays while it sleeps.
 
 #include <mutex>
 #include <utility>
@@ -26,8 +27,8 @@ constexpr std::int64_t always_kept = 16;            // chunks of a cache: 1 MiB
 constexpr unsigned blocks_between_questions = 256;  // some microseconds: each block may be a cache miss
 constexpr unsigned blocks_between_breaths = 16;     // the owner may wait for the lock
 
-bool has_spare(const frame_cache& cache, std::int64_t live) noexcept {
-    return cache.held() > always_kept && live < cache.peak.load(std::memory_order_relaxed) / 2;  // statistics
+bool has_spare(const frame_cache& cache, const atomic<std::int64_t>& peak, std::int64_t live) noexcept {
+    return cache.held() > always_kept && live < peak.load(std::memory_order_relaxed) / 2;  // statistics
 }
 
 std::uint32_t blocks_in(std::size_t size_class) noexcept {
@@ -98,21 +99,17 @@ class search {
 
 }  // namespace
 
-void look_after_own_frames() noexcept {
-    auto* mine = static_cast<frame_cache*>(this_frames);
-    if (mine != nullptr) mine->looks_after_itself.store(true, std::memory_order_relaxed);  // [A3]
+bool holds_much_for_frames() noexcept {
+    return the_frame_registry().held.load(std::memory_order_relaxed) > always_kept;  // statistics
 }
 
 bool has_spare_frames() noexcept {
+    if (!holds_much_for_frames()) return false;
     frame_registry& caches = the_frame_registry();
     auto* mine = static_cast<frame_cache*>(this_frames);
-    if (caches.held.load(std::memory_order_relaxed) <= always_kept) return false;  // statistics
     std::int64_t live = caches.live();
     bool found = false;
-    caches.for_each([&](frame_cache& each) {
-        bool is_others = &each != mine && each.looks_after_itself.load(std::memory_order_relaxed);  // [A3]
-        found = found || (!is_others && has_spare(each, live));
-    });
+    caches.for_each([&](frame_cache& each) { found = found || has_spare(each, &each == mine ? each.peak : each.remote_peak, live); });
     return found;
 }
 
@@ -123,36 +120,19 @@ std::size_t return_spare_frames(bool (*may_go_on)(void* context), void* context)
     std::int64_t live = caches.live();
     std::size_t returned = 0;
     bool goes_on = true;
-    auto look_into = [&](frame_cache& cache, bool is_ours) {
-        if (!goes_on || !has_spare(cache, live)) return;
-        search looks(cache, may_go_on, context);
-        goes_on = looks.run_through_remote() && (!is_ours || looks.run_through_own());
-        returned += looks.chunks_returned();
-        if (goes_on) cache.peak.store(live, std::memory_order_relaxed);  // statistics
-    };
-
     auto* mine = static_cast<frame_cache*>(this_frames);
-    if (mine != nullptr) look_into(*mine, true);
-
-    // Those of threads that have ended are nobody's: a thread that begins meanwhile makes one of its own.
-    frame_cache* left_behind;
-    {
-        std::lock_guard guard(caches.mutex);
-        left_behind = std::exchange(caches.idle, nullptr);
-    }
-    frame_cache* last = nullptr;
-    for (frame_cache* each = left_behind; each != nullptr; each = each->next_idle) {
-        look_into(*each, true);
-        last = each;
-    }
-    if (last != nullptr) {
-        std::lock_guard guard(caches.mutex);
-        last->next_idle = caches.idle;
-        caches.idle = left_behind;
-    }
-
     caches.for_each([&](frame_cache& each) {
-        if (&each != mine && !each.looks_after_itself.load(std::memory_order_relaxed)) look_into(each, false);  // [A3]
+        bool is_ours = &each == mine;
+        if (!goes_on || !has_spare(each, is_ours ? each.peak : each.remote_peak, live)) return;
+        bool is_nobodys = !is_ours && caches.take_idle(each);  // a thread that begins meanwhile takes another one
+        search looks(each, may_go_on, context);
+        goes_on = looks.run_through_remote() && (!(is_ours || is_nobodys) || looks.run_through_own());
+        returned += looks.chunks_returned();
+        if (goes_on) {
+            each.remote_peak.store(live, std::memory_order_relaxed);  // statistics
+            if (is_ours || is_nobodys) each.peak.store(live, std::memory_order_relaxed);  // statistics
+        }
+        if (is_nobodys) caches.give_idle(each);
     });
     caches.held.fetch_sub(static_cast<std::int64_t>(returned), std::memory_order_relaxed);  // statistics
     return returned * frame_chunk::bytes;

@@ -11,8 +11,8 @@ namespace peal::detail {
 
 void* allocate_frame(std::size_t size_bytes) { return model::heap::allocate(size_bytes); }
 void free_frame(void* frame, std::size_t) noexcept { model::heap::release(frame); }
+bool holds_much_for_frames() noexcept { return false; }
 bool has_spare_frames() noexcept { return false; }
-void look_after_own_frames() noexcept {}
 std::size_t return_spare_frames(bool (*)(void*), void*) noexcept { return 0; }
 
 }  // namespace peal::detail

@@ -33,10 +33,10 @@ PEAL_EXPORT std::uint64_t frame_system_allocations() noexcept;
 /// Memory that is held for frames, whether they use it or not, but for those larger than frame_lists::largest.
 PEAL_EXPORT std::int64_t frame_bytes_held() noexcept;
 
-/// A burst has left memory that frames do not use, here or where nobody looks after it.
+/// More than a few MiB. Costs a load.
+PEAL_EXPORT bool holds_much_for_frames() noexcept;
+/// A burst has left memory that frames do not use.
 PEAL_EXPORT bool has_spare_frames() noexcept;
-/// The calling thread does that itself, by the two calls around this, whenever it has nothing else to do; until it ends.
-PEAL_EXPORT void look_after_own_frames() noexcept;
 
 /// Gives that back to the system, as far as whole chunks are free. `may_go_on` is asked every few microseconds, and must
 /// not make or end frames. Gives the bytes that went back.
@@ -81,7 +81,7 @@ struct frame_lists {
     }
 
     free_block* free[class_count] = {};
-    atomic<std::int64_t> live{0};  // allocated by this thread minus freed by it: only the sum over all threads means something
+    alignas(64) atomic<std::int64_t> live{0};  // allocated by this thread minus freed by it: only the sum over all threads means something
 };
 
 /// What blocks are cut from: aligned to its size, so that the way from a block to its owner is a mask.
