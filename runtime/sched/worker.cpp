@@ -19,6 +19,7 @@ constexpr auto poll_every = std::chrono::microseconds(100);           // of runn
 constexpr unsigned interval_limit = 64;                               // items between two polls, however short they are
 constexpr unsigned normal_every = 8;                                  // the ageing bounds of peal::priority (task/context.hpp)
 constexpr unsigned low_every = 64;
+constexpr auto turn_length = std::chrono::microseconds(100);          // of what is in a share, or in none; guess: as often as the ring is looked at
 constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
 constexpr int spin_score_limit = 8;
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
@@ -91,6 +92,7 @@ void worker::run() noexcept {
         if (searching_ && run_forked(from_others([](worker& victim) { return victim.forks_.steal(detail::fork_queue::wanted::any); }))) {
             continue;
         }
+        if (pass_turn_on()) continue;
         if (may_end()) break;
         idle_since_ = driver_->now();
         if (!spin()) park();
@@ -114,7 +116,6 @@ void worker::execute(detail::work_item& item) noexcept {
 // ---- where work comes from ------------------------------------------------------------------------------------------------
 
 detail::work_item* worker::next() noexcept {
-    if (charged_ != nullptr) [[unlikely]] settle();
     if (until_poll_ == 0) poll();
     --until_poll_;
     if (scheduler_.injected().has_urgent()) [[unlikely]] take_injected(1);
@@ -129,11 +130,8 @@ detail::work_item* worker::next() noexcept {
 /// Nothing lies in any queue of this worker, as far as it sees. Not asked of sole_.
 bool worker::is_alone() const noexcept {
     return queues_[index_of(priority::normal)].size() == 0 && lifo_.load(std::memory_order_relaxed) == nullptr && pinned_.empty() &&
-           !uneven_ && !scheduler_.shares().has_ready();
+           !uneven_ && (turn_whose_ == nullptr ? !scheduler_.shares().has_ready() : scheduler_.shares().is_others(*turn_whose_));
 }
-
-/// What ran was measured, because something is or was in a share.
-void worker::settle() noexcept { scheduler_.shares().settle(*std::exchange(charged_, nullptr), driver_->now() - charged_since_); }
 
 /// What has high priority first, then what has none, then what has low priority; but each of these at least once in a while.
 detail::work_item* worker::next_by_priority() noexcept {
@@ -142,7 +140,7 @@ detail::work_item* worker::next_by_priority() noexcept {
     // Were both due with the next item, one of them would come too late: low goes before.
     bool low_is_due = since_low_ >= low_every ||
                       (since_low_ + 1 == low_every && since_normal_ + 1 == normal_every &&
-                       (queue(priority::normal).size() != 0 || scheduler_.shares().has_ready()));
+                       (queue(priority::normal).size() != 0 || shared_.size() != 0 || scheduler_.shares().has_ready()));
     if (low_is_due) {
         since_low_ = 0;
         if (detail::work_item* item = queue(priority::low).try_pop()) return item;
@@ -153,6 +151,9 @@ detail::work_item* worker::next_by_priority() noexcept {
     since_normal_ = 0;
     if (detail::work_item* item = next_in_turn()) return item;
     if (detail::work_item* item = queue(priority::high).try_pop()) return item;
+    if (pass_turn_on()) {  // shares come before low priority
+        if (detail::work_item* item = next_in_turn()) return item;
+    }
     since_low_ = 0;
     if (detail::work_item* item = queue(priority::low).try_pop()) return item;
     uneven_ = false;
@@ -161,16 +162,8 @@ detail::work_item* worker::next_by_priority() noexcept {
 
 /// Among what has normal priority, or is in a share.
 detail::work_item* worker::next_in_turn() noexcept {
-    if (scheduler_.shares().has_ready()) [[unlikely]] {
-        bool others_wait =
-            !pinned_.empty() || queue(priority::normal).size() != 0 || lifo_.load(std::memory_order_relaxed) != nullptr;
-        shares::turn turn = scheduler_.shares().take(others_wait);
-        charged_ = turn.whose;
-        charged_since_ = driver_->now();
-        if (turn.item != nullptr) {
-            unannounced_ = true;  // what is left there: who brought it may have counted on this worker, when it still searched
-            return turn.item;
-        }
+    if (turn_whose_ != nullptr || scheduler_.shares().has_ready()) [[unlikely]] {
+        if (detail::work_item* item = next_shared()) return item;
     }
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
@@ -185,6 +178,49 @@ detail::work_item* worker::next_in_turn() noexcept {
     return take_lifo();
 }
 
+/// Null: it is the turn of what is in no share, or nothing is in one.
+detail::work_item* worker::next_shared() noexcept {
+    shares& all = scheduler_.shares();
+    for (;;) {
+        if (turn_whose_ == nullptr) {
+            bool without_others = std::exchange(others_are_absent_, false);
+            turn_whose_ = all.begin_turn(without_others ? shares::may_be_others::no : shares::may_be_others::yes);
+            if (turn_whose_ == nullptr) return nullptr;
+            turn_since_ = driver_->now();
+        }
+        if (all.is_others(*turn_whose_)) return nullptr;
+        if (detail::work_item* item = shared_.try_pop()) return item;
+        detail::work_list taken;
+        all.pop(*turn_whose_, taken, run_queue::capacity / 4, scheduler_.size());
+        if (!taken.empty()) {
+            detail::work_item& first = taken.pop_front();
+            push_each(taken);
+            unannounced_ = true;  // what is left: who brought it may have counted on this worker, when it still searched
+            return &first;
+        }
+        end_turn();
+    }
+}
+
+void worker::end_turn() noexcept {
+    share_queue& whose = *std::exchange(turn_whose_, nullptr);
+    scheduler_.shares().end_turn(whose, driver_->now() - turn_since_);
+    detail::work_list left;
+    shared_.pop(left, run_queue::capacity);
+    if (left.empty()) return;
+    scheduler_.shares().push_all(left, whose);
+    unannounced_ = true;
+}
+
+/// It is the turn of what is in no share, and nothing of that is here or can be had from others. True: then a share has its turn.
+bool worker::pass_turn_on() noexcept {
+    if (turn_whose_ == nullptr) return false;
+    end_turn();
+    scheduler_.shares().others_are_absent();
+    others_are_absent_ = true;
+    return scheduler_.shares().has_ready();
+}
+
 detail::work_item* worker::take_lifo() noexcept {
     if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;  // a hint: mostly it is empty; the exchange decides
     return lifo_.exchange(nullptr, std::memory_order_acq_rel);             // [F1]
@@ -193,6 +229,7 @@ detail::work_item* worker::take_lifo() noexcept {
 void worker::poll() noexcept {
     time_point now = driver_->now();
     adjust_interval(now);
+    if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
     timers_.advance(now);
     driver_->poll(ready_);
     take_ready();
@@ -286,7 +323,7 @@ detail::work_item* worker::steal() noexcept {
     worker* victim = find_victim();
     if (victim == nullptr) return nullptr;
     if (detail::work_item* item = steal_half()) return item;
-    return victim->take_lifo();
+    return victim == watched_ ? victim->take_lifo() : nullptr;
 }
 
 detail::work_item* worker::steal_half() noexcept {
@@ -297,7 +334,18 @@ detail::work_item* worker::steal_half() noexcept {
             return item;
         }
     }
-    return nullptr;
+    return steal_shared();
+}
+
+/// With its turn.
+detail::work_item* worker::steal_shared() noexcept {
+    if (turn_whose_ != nullptr || !scheduler_.shares().has_any()) return nullptr;
+    detail::work_item* item = from_others([this](worker& victim) { return victim.shared_.steal_half(shared_); });
+    if (item == nullptr) return nullptr;
+    turn_whose_ = scheduler_.share_of(*item);
+    turn_since_ = driver_->now();
+    scheduler_.shares().begin_turn_of(*turn_whose_);
+    return item;
 }
 
 /// False: there was none.
@@ -374,7 +422,7 @@ bool worker::has_work() const noexcept {
 }
 
 bool worker::has_queued() const noexcept {
-    if (sole_ != nullptr) return true;
+    if (sole_ != nullptr || shared_.size() != 0) return true;
     if (queues_[index_of(priority::normal)].size() != 0) return true;
     return uneven_ && (queues_[index_of(priority::high)].size() != 0 || queues_[index_of(priority::low)].size() != 0);
 }
@@ -383,13 +431,16 @@ void worker::offer() noexcept {
     queue_sole();
     // A worker that is about to sleep does not look into the LIFO slots of others.
     if (detail::work_item* item = take_lifo()) push(*item);
-    if (has_queued()) scheduler_.wake_one();
+    if (has_queued() || scheduler_.shares().has_ready()) scheduler_.wake_one();
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------
 
 void worker::push(detail::work_item& item) noexcept {
-    if (share_queue* share = scheduler_.share_of(item)) [[unlikely]] return scheduler_.shares().push(item, *share);
+    if (share_queue* share = scheduler_.share_of(item)) [[unlikely]] {
+        if (share == turn_whose_ && shared_.try_push(item)) return;
+        return scheduler_.shares().push(item, *share);
+    }
     priority urgency = priority_of(item);
     if (urgency != priority::normal) uneven_ = true;
     run_queue& to = queue(urgency);
@@ -596,6 +647,7 @@ void worker::take_queued(detail::work_list& ready) noexcept {
     for (run_queue& queue : queues_) {
         queue.pop(ready, run_queue::capacity);
     }
+    shared_.pop(ready, run_queue::capacity);
     if (detail::work_item* item = take_lifo()) ready.push_back(*item);
     while (detail::fork_record* forked = forks_.pop_task()) {
         if (detail::work_item* item = forked->begin()) ready.push_back(*item);

@@ -4,7 +4,7 @@
 // worker: one thread of a pool, its queues, its timers and its driver. The rules: README.md in this folder.
 //
 // Fields are the owner's, except where the table says otherwise.
-//   queues_    owner pushes and pops, other workers steal; one per priority
+//   queues_, shared_   owner pushes and pops, other workers steal; one per priority
 //   forks_     owner pushes and pops, other workers steal what is public   see detail/fork_queue.hpp
 //   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
@@ -110,7 +110,7 @@ class worker {
     std::uint32_t queued() const noexcept {
         std::uint32_t sum = 0;
         for (const run_queue& queue : queues_) sum += queue.size();
-        return sum;
+        return sum + shared_.size();
     }
     bool has_item() const noexcept { return queued() != 0 || lifo_.load(std::memory_order_relaxed) != nullptr; }
     run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
@@ -121,7 +121,9 @@ class worker {
     void push_each(detail::work_list& items) noexcept;
     void queue_sole() noexcept;
     void take_ready() noexcept;
-    void settle() noexcept;
+    detail::work_item* next_shared() noexcept;
+    void end_turn() noexcept;
+    bool pass_turn_on() noexcept;
     void poll() noexcept;
     void adjust_interval(time_point now) noexcept;
     void take_inbox() noexcept;
@@ -130,6 +132,7 @@ class worker {
     worker* find_victim() noexcept;
     detail::work_item* steal() noexcept;
     detail::work_item* steal_half() noexcept;
+    detail::work_item* steal_shared() noexcept;
     detail::fork_record* find_call() noexcept;
     template <class Take>
     auto from_others(Take take) noexcept;
@@ -157,6 +160,7 @@ class worker {
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
     run_queue queues_[priorities];
+    run_queue shared_;                      // of the share whose turn it is; empty while it is no share's
     detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
     detail::fork_queue forks_;
     detail::atomic<detail::work_item*> lifo_{nullptr};
@@ -175,8 +179,9 @@ class worker {
     bool uneven_ = false;                   // something of another priority than normal may be queued
     unsigned since_normal_ = 0;             // items run since the last normal one, and since the last low one, while these wait
     unsigned since_low_ = 0;
-    share_queue* charged_ = nullptr;        // whose item runs, measured since then; set only while something is in a share
-    time_point charged_since_{};
+    share_queue* turn_whose_ = nullptr;     // whose turn it is here, since then: see shares.hpp; null while nothing is in a share
+    time_point turn_since_{};
+    bool others_are_absent_ = false;        // it was the turn of what is in no share, in vain
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take

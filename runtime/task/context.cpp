@@ -121,12 +121,13 @@ std::coroutine_handle<> go_on_with(work_item& item) noexcept {
 void spawned_context::take_over_from_spawner() noexcept {
     const context* spawner = this_thread.current;
     set_priority(options_.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal));
+    if (!options_.says_share() && spawner != nullptr) options_.set_share(spawner->share());
     if (options_.share()) {
-        PEAL_ASSERT(options_.share().state()->pool == scheduler(), "spawn: the share in the options is one of another pool");
-        set_shared();
-    } else if (spawner != nullptr && spawner->share() && spawner->share().state()->pool == scheduler()) {
-        options_.set_share(spawner->share());
-        set_shared();
+        if (options_.share().state()->pool == scheduler()) {
+            set_shared();
+        } else {
+            options_.set_share({});  // one of another pool, which may end before this task
+        }
     }
 }
 

@@ -248,10 +248,12 @@ MODEL("shares: two push, one takes", settings().preempt(3).stale(3)) {
         all.push(work.all[i], *shares[to]);
     };
     auto take = [&] {
-        auto turn = all.take(false);
-        if (turn.item == nullptr) return;
-        work.take(turn.item);
-        all.settle(*turn.whose, std::chrono::microseconds(1));
+        peal::rt::share_queue* turn = all.begin_turn(peal::rt::shares::may_be_others::no);
+        if (turn == nullptr) return;
+        work_list taken;
+        all.pop(*turn, taken, 1, 1);
+        if (!taken.empty()) work.take(&taken.pop_front());
+        all.end_turn(*turn, std::chrono::microseconds(1));
     };
     model::parallel([&] { push(0, 0), push(1, 1); }, [&] { push(2, 0); }, [&] { take(), take(); });
     model::check(all.empty() == (work.taken() == 3), "what it says of itself");

@@ -2,7 +2,10 @@
 
 // Groups of tasks with weights, on whole pools.
 
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -13,6 +16,7 @@
 
 #include <peal/combine/when_all.hpp>
 #include <peal/parallel/fork_join.hpp>
+#include <peal/parallel/join.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
 #include <peal/sync/channel.hpp>
@@ -21,7 +25,9 @@
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
+#include "support/busy_until.hpp"
 #include "support/catch.hpp"
+#include "support/sockets.hpp"
 
 namespace {
 
@@ -105,6 +111,89 @@ TEST_CASE("share: time in proportion to the weights, whatever the stretches are"
     }
 }
 
+TEST_CASE("share: a share with a small weight does not keep others from what lies in the queue of one worker") {
+    for (unsigned workers : {1u, 2u}) {
+        peal::pool pool{peal::pool_options(workers)};
+        share small = pool.make_share(5);
+        std::atomic<bool> ended{false};
+        std::atomic<std::int64_t> small_sum{0};
+        std::atomic<std::int64_t> others_sum{0};
+        std::vector<peal::join_handle<>> all;
+        for (unsigned i = 0; i < 2 * workers; ++i) {
+            all.push_back(pool.spawn(spawn_options("small", small), burn, 50us, std::ref(ended), std::ref(small_sum)));
+        }
+        auto spawns = [&]() -> peal::task<> {  // all on the worker where it runs
+            peal::scope tasks;
+            for (int i = 0; i < 20; ++i) tasks.spawn(burn, 50us, std::ref(ended), std::ref(others_sum));
+            co_await tasks.join();
+        };
+        all.push_back(pool.spawn(std::ref(spawns)));
+        auto enough = std::chrono::nanoseconds(300ms).count();
+        auto give_up = clock_type::now() + 60s;  // a guard against hanging
+        while (small_sum + others_sum < enough && clock_type::now() < give_up) std::this_thread::sleep_for(1ms);
+        double part = static_cast<double>(small_sum) / static_cast<double>(small_sum + others_sum);
+        ended = true;
+        for (auto& each : all) pool.run(await, std::move(each));
+        CHECK(part < 0.2);  // 5 of 105, if nothing else ran on this machine
+    }
+}
+
+TEST_CASE("share: forks of a task in no share are taken by others while a share is busy") {
+    peal::pool pool{peal::pool_options(2)};
+    share busy = pool.make_share(10);
+    std::atomic<bool> ended{false};
+    std::atomic<std::int64_t> sum{0};
+    std::vector<peal::join_handle<>> all;
+    for (int i = 0; i < 4; ++i) all.push_back(pool.spawn(spawn_options("busy", busy), burn, 50us, std::ref(ended), std::ref(sum)));
+    bool both_at_once = pool.run([] {
+        bool first_saw = false;
+        bool second_saw = false;
+        std::atomic<int> there{0};
+        auto meets = [&there] {
+            ++there;
+            return support::busy_until([&there] { return there.load() == 2; });
+        };
+        peal::join([&] { first_saw = meets(); }, [&] { second_saw = meets(); });
+        return first_saw && second_saw;
+    });
+    CHECK(both_at_once);
+    ended = true;
+    for (auto& each : all) pool.run(await, std::move(each));
+}
+
+TEST_CASE("share: what the ring of a worker completes while that waits in join() is run by another") {
+    peal::pool pool{peal::pool_options(3)};
+    share group = pool.make_share(10);
+    auto ends = support::local_pair();
+    std::atomic<bool> is_there{false};
+    std::atomic<bool> has_run{false};
+    std::atomic<bool> in_time{false};
+    auto reads = [&]() -> peal::task<> {
+        co_await pool.schedule_on(0);
+        is_there = true;
+        std::array<std::byte, 1> buffer{};
+        static_cast<void>(co_await ends.first.read(buffer));  // on the ring of worker 0
+        has_run = true;
+    };
+    auto joins = [&]() -> peal::task<> {
+        co_await pool.schedule_on(0);
+        std::atomic<bool> is_taken{false};  // the second, by another worker
+        peal::join([&] { support::busy_until([&] { return is_taken.load(); }); },
+                   [&] {
+                       is_taken = true;
+                       std::this_thread::sleep_for(30ms);  // worker 0 sleeps
+                       CHECK(::send(ends.second.native_handle(), "x", 1, 0) == 1);
+                       in_time = support::busy_until([&] { return has_run.load(); });
+                   });
+    };
+    auto reader = pool.spawn(spawn_options("reads", group), std::ref(reads));
+    CHECK(support::busy_until([&] { return is_there.load(); }));
+    auto joiner = pool.spawn(std::ref(joins));
+    pool.run(await, std::move(joiner));
+    pool.run(await, std::move(reader));
+    CHECK(in_time);
+}
+
 TEST_CASE("share: passed on to children and to the parts of a task, not to tasks of another pool") {
     peal::pool pool{peal::pool_options(2)};
     peal::pool other{peal::pool_options(1)};
@@ -120,6 +209,19 @@ TEST_CASE("share: passed on to children and to the parts of a task, not to tasks
     };
     CHECK(pool.run(collect, std::ref(pool), group) == std::vector<share>(12, group));
     CHECK(pool.run(shares_below, 2) == std::vector<share>(12, share()));
+
+    CHECK(pool.run([](peal::pool& its, share of) -> peal::task<share> {
+        auto outer = [](peal::pool& same) -> peal::task<share> {
+            spawn_options in_none("in none", share());
+            auto inner = same.spawn(in_none, own);
+            co_return co_await inner;
+        };
+        auto handle = its.spawn(spawn_options("in a share", of), outer, std::ref(its));
+        co_return co_await handle;
+    }, std::ref(pool), group) == share());
+    auto elsewhere = other.spawn(spawn_options("a share of another pool", group), own);
+    CHECK(other.run([](peal::join_handle<share> handle) -> peal::task<share> { co_return co_await handle; }, std::move(elsewhere)) == share());
+    CHECK_FALSE(spawn_options("as before", {}).says_share());
 
     auto crosses = [](peal::pool& there) -> peal::task<share> {
         auto handle = there.spawn(own);

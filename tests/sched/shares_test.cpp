@@ -32,21 +32,23 @@ struct busy {
     }
 };
 
-/// `count` turns of one worker.
+/// `count` turns of one worker, of one item each.
 void run(shares& all, std::initializer_list<busy*> who, int count, busy* others = nullptr) {
     for (int i = 0; i < count; ++i) {
-        shares::turn turn = all.take(others != nullptr);
-        REQUIRE(turn.whose != nullptr);
+        share_queue* turn = all.begin_turn(others != nullptr ? shares::may_be_others::yes : shares::may_be_others::no);
+        REQUIRE(turn != nullptr);
         busy* whose = others;
         for (busy* each : who) {
-            if (turn.whose == &each->queue) whose = each;
+            if (turn == &each->queue) whose = each;
         }
         REQUIRE(whose != nullptr);
-        REQUIRE((turn.item == nullptr) == (whose == others));
+        CHECK(all.is_others(*turn) == (whose == others));
+        peal::detail::work_list taken;
+        if (whose != others) all.pop(*turn, taken, 1, 1);
         ++whose->turns;
         whose->sum += whose->each;
-        all.settle(*turn.whose, whose->each);
-        if (turn.item != nullptr) all.push(*turn.item, *turn.whose);
+        all.end_turn(*turn, whose->each);
+        all.push_all(taken, *turn);
     }
 }
 
@@ -106,6 +108,7 @@ TEST_CASE("shares: who had nothing to do has saved nothing up") {
     CHECK(late.turns >= 4);
     CHECK(late.turns <= 6);
     run(all, {&early, &late}, 1'000);
+    all.others_are_absent();
     int before = early.turns + late.turns;
     run(all, {&early, &late}, 30, &others);
     CHECK(others.turns >= 8);
@@ -113,22 +116,38 @@ TEST_CASE("shares: who had nothing to do has saved nothing up") {
     CHECK(early.turns + late.turns - before == 30 - others.turns);
 }
 
-TEST_CASE("shares: other workers see at once what an item will take") {
+TEST_CASE("shares: other workers see at once what a turn will take") {
     shares all;
     busy slow{*all.make(nullptr, 100), 10ms};
     busy quick{*all.make(nullptr, 100), 10us};
     slow.begin(all);
     quick.begin(all);
     run(all, {&slow, &quick}, 2'000);
-    // Three workers take before any of them has ended.
+    // Three workers begin before any of them has ended.
     int slow_turns = 0;
-    std::vector<shares::turn> taken;
+    std::vector<share_queue*> begun;
     for (int i = 0; i < 3; ++i) {
-        taken.push_back(all.take(false));
-        if (taken.back().whose == &slow.queue) ++slow_turns;
+        begun.push_back(all.begin_turn(shares::may_be_others::no));
+        if (begun.back() == &slow.queue) ++slow_turns;
     }
     CHECK(slow_turns <= 1);
-    for (auto& turn : taken) all.settle(*turn.whose, turn.whose == &slow.queue ? slow.each : quick.each);
+    for (share_queue* turn : begun) all.end_turn(*turn, turn == &slow.queue ? slow.each : quick.each);
+}
+
+TEST_CASE("shares: a turn of stolen items is paid for, too") {
+    shares all;
+    busy robbed{*all.make(nullptr, 100), 10us};
+    busy other{*all.make(nullptr, 100), 10us};
+    robbed.begin(all);
+    other.begin(all);
+    run(all, {&robbed, &other}, 100);
+    for (int i = 0; i < 10; ++i) {
+        all.begin_turn_of(robbed.queue);
+        all.end_turn(robbed.queue, 100us);
+    }
+    int before = robbed.turns;
+    run(all, {&robbed, &other}, 90);
+    CHECK(robbed.turns == before);
 }
 
 TEST_CASE("shares: a stall is paid for with a tenth of a second, at most") {
@@ -138,19 +157,37 @@ TEST_CASE("shares: a stall is paid for with a tenth of a second, at most") {
     stalled.begin(all);
     other.begin(all);
     run(all, {&stalled, &other}, 100);
-    shares::turn turn = all.take(false);
-    while (turn.whose != &stalled.queue) {
-        all.settle(*turn.whose, 1ms);
-        all.push(*turn.item, *turn.whose);
-        turn = all.take(false);
+    share_queue* turn = all.begin_turn(shares::may_be_others::no);
+    while (turn != &stalled.queue) {
+        all.end_turn(*turn, 1ms);
+        turn = all.begin_turn(shares::may_be_others::no);
     }
-    all.settle(*turn.whose, 1h);
-    all.push(*turn.item, *turn.whose);
+    all.end_turn(*turn, 1h);
     int before = stalled.turns;
     int turns = 0;
     for (; stalled.turns == before && turns < 1'000; ++turns) run(all, {&stalled, &other}, 1);
     CHECK(turns >= 90);
     CHECK(turns <= 110);
+}
+
+TEST_CASE("shares: the others save nothing up while they are absent") {
+    shares all;
+    busy shared{*all.make(nullptr, 100), 100us};
+    busy others{shared.queue, 100us};
+    shared.begin(all);
+    for (int i = 0; i < 1'000; ++i) {
+        share_queue* turn = all.begin_turn(shares::may_be_others::yes);
+        if (all.is_others(*turn)) {
+            all.end_turn(*turn, 1us);
+            all.others_are_absent();
+            turn = all.begin_turn(shares::may_be_others::no);
+        }
+        CHECK(turn == &shared.queue);
+        all.end_turn(*turn, 100us);
+    }
+    run(all, {&shared}, 100, &others);
+    CHECK(others.turns >= 45);
+    CHECK(others.turns <= 55);
 }
 
 TEST_CASE("shares: a clock that stands still gives equal turns") {
@@ -164,14 +201,16 @@ TEST_CASE("shares: a clock that stands still gives equal turns") {
     CHECK(one.turns <= 510);
 }
 
-TEST_CASE("shares: first come, first served in each; take_all takes everything and charges nobody") {
+TEST_CASE("shares: first come, first served in each; a part for each worker; take_all takes everything and charges nobody") {
     shares all;
+    CHECK_FALSE(all.has_any());
     share_queue& first = *all.make(nullptr, 100);
     share_queue& second = *all.make(nullptr, 100);
+    CHECK(all.has_any());
     std::array<work_item, 6> items;
     for (int round = 0; round < 2; ++round) {
         CHECK(all.empty());
-        CHECK(all.take(false).whose == nullptr);
+        CHECK(all.begin_turn(shares::may_be_others::no) == nullptr);
         for (std::size_t i = 0; i < 3; ++i) all.push(items[i], first);
         for (std::size_t i = 3; i < 6; ++i) all.push(items[i], second);
         CHECK_FALSE(all.empty());
@@ -181,21 +220,44 @@ TEST_CASE("shares: first come, first served in each; take_all takes everything a
         REQUIRE(taken.size() == 6);
         for (std::size_t i = 0; i < 6; ++i) CHECK(&taken.pop_front() == &items[i]);
     }
-    for (std::size_t i = 0; i < 3; ++i) all.push(items[i], first);
-    for (std::size_t i = 0; i < 3; ++i) CHECK(all.take(false).item == &items[i]);
+    for (work_item& item : items) all.push(item, first);
+    peal::detail::work_list taken;
+    all.pop(first, taken, 100, 3);
+    CHECK(taken.size() == 3);
+    all.pop(first, taken, 1, 1);
+    CHECK(taken.size() == 4);
+    all.pop(second, taken, 100, 1);
+    CHECK(taken.size() == 4);
+    all.pop(first, taken, 100, 1);
+    CHECK(all.empty());
+    REQUIRE(taken.size() == 6);
+    all.push_all(taken, first);
+    all.push_all(taken, second);  // nothing
+    CHECK(all.begin_turn(shares::may_be_others::no) == &first);
+    all.pop(first, taken, 100, 1);
+    for (work_item& item : items) CHECK(&taken.pop_front() == &item);
     CHECK(all.empty());
 }
 
 TEST_CASE("shares: at most 64") {
     shares all;
-    for (std::size_t i = 0; i < shares::limit; ++i) CHECK(all.make(nullptr, 1) != nullptr);
-    CHECK(all.make(nullptr, 1) == nullptr);
     std::vector<work_item> items(shares::limit);
-    // All of them have something to do at the same time.
-    shares others;
-    for (work_item& item : items) others.push(item, *others.make(nullptr, 1));
-    for (std::size_t left = shares::limit; left != 0; --left) CHECK(others.take(false).item != nullptr);
-    CHECK(others.empty());
+    std::vector<share_queue*> made;
+    for (work_item& item : items) {  // all of them have something to do at the same time
+        made.push_back(all.make(nullptr, 1));
+        REQUIRE(made.back() != nullptr);
+        all.push(item, *made.back());
+    }
+    CHECK(all.make(nullptr, 1) == nullptr);
+    for (std::size_t left = shares::limit; left != 0; --left) {
+        share_queue* turn = all.begin_turn(shares::may_be_others::no);
+        REQUIRE(turn == made[shares::limit - left]);  // those that came first
+        peal::detail::work_list taken;
+        all.pop(*turn, taken, 100, 1);
+        CHECK(taken.size() == 1);
+        all.end_turn(*turn, 1us);
+    }
+    CHECK(all.empty());
 }
 
 TEST_CASE("shares: many threads: every item once") {
@@ -214,14 +276,17 @@ TEST_CASE("shares: many threads: every item once") {
         });
         threads.emplace_back([&] {
             while (taken.load() < 2 * count) {
-                shares::turn turn = all.take(false);
-                if (turn.item == nullptr) {
+                share_queue* turn = all.begin_turn(shares::may_be_others::no);
+                if (turn == nullptr) {
                     std::this_thread::yield();
                     continue;
                 }
-                ++static_cast<counted*>(turn.item)->taken;
-                all.settle(*turn.whose, 1us);
-                ++taken;
+                peal::detail::work_list some;
+                all.pop(*turn, some, 7, 2);
+                std::size_t number = some.size();
+                while (!some.empty()) ++static_cast<counted&>(some.pop_front()).taken;
+                all.end_turn(*turn, 1us);
+                taken += number;
             }
         });
     }

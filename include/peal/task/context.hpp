@@ -21,6 +21,7 @@
 // The rest is fixed before the task starts, or touched only by the thread that runs the task.
 
 #include <chrono>
+#include <concepts>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -54,20 +55,23 @@ class spawn_options {
     explicit spawn_options(const char* name = "", std::optional<priority> urgency = {},
                            std::source_location location = std::source_location::current()) noexcept
         : name_(name), priority_(urgency), location_(location) {}
-    /// In a group of tasks with a weight. Without one it is in that of the task that spawns it.
-    spawn_options(const char* name, peal::share group, std::optional<priority> urgency = {},
+    /// In a group of tasks with a weight, or in none: peal::share(). Where the options do not say, it is in that of the task that spawns it.
+    template <std::same_as<peal::share> Share>
+    spawn_options(const char* name, Share group, std::optional<priority> urgency = {},
                   std::source_location location = std::source_location::current()) noexcept
-        : name_(name), priority_(urgency), location_(location), share_(group) {}
+        : name_(name), priority_(urgency), says_share_(true), location_(location), share_(group) {}
 
     const char* name() const noexcept { return name_; }
     std::optional<peal::priority> priority() const noexcept { return priority_; }
     peal::share share() const noexcept { return share_; }
+    bool says_share() const noexcept { return says_share_; }
     void set_share(peal::share group) noexcept { share_ = group; }
     const std::source_location& location() const noexcept { return location_; }
 
   private:
     const char* name_;
     std::optional<peal::priority> priority_;
+    bool says_share_ = false;
     std::source_location location_;
     peal::share share_;
 };

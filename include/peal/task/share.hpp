@@ -27,15 +27,15 @@ struct share_state {
 ///     peal::share indexing = pool.make_share(25);          // against 100 of all tasks that are in no share
 ///     pool.spawn(peal::spawn_options("index", indexing), index_all, std::ref(files));
 ///
-/// A task is in the share of its spawn_options, else in that of the task that spawns it. What a share does not use, the others get: it
-/// costs nobody anything while it has nothing to do, and saves nothing up.
+/// A task is in the share of its spawn_options, else in that of the task that spawns it; spawn_options("name", peal::share()) puts it in none. What a
+/// share does not use, the others get: it saves nothing up.
 ///
-/// Measured:  time from one await to the next, on all workers together; no more than 0.1 s of one such stretch. What runs cannot be taken off
-///            its worker: a share waits, longest, for one stretch of each of the others (and for what has high priority and is in no share).
+/// Measured:  the time that workers spend on it. They take turns of about 0.1 ms; a stretch from one await to the next that is longer makes a longer
+///            turn, of which no more than 0.1 s counts. A share waits for the turns of others: with a weight of 1 beside 100, for a hundred
+///            of them on each worker. So its part is right over some hundred turns, and not from one to the next.
 /// Priority:  shares rank with what has normal priority; within a share tasks run first come, first served, whatever their priority is.
-/// Not in it: stretches after schedule_on(), children of fork_join() or join() that another worker takes, and a task while it is on another pool.
-/// Costs:     some 0.1 us at each await of a task that is in a share, 0.3 us when several workers run nothing else; any free worker takes it, so it
-///            moves from core to core more often.
+/// Not in it: stretches after schedule_on(), children of fork_join() or join() that another worker takes, and a task on another pool than its share's.
+/// Costs:     a few tens of nanoseconds at each await, for all tasks while something is in a share.
 /// Threads:   any. Lifetime: its pool's; a value to copy and keep.
 class share {
   public:
