@@ -264,9 +264,12 @@ void worker::take_inbox() noexcept {
     }
 }
 
+/// Not more than fills half of a queue: what does not fit would go back again, at each poll. But one at least, or a long queue would keep
+/// what comes from outside waiting.
 bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
-    scheduler_.injected().pop(taken, std::min<std::size_t>(most, run_queue::capacity / 4));
+    std::size_t queued = std::min<std::size_t>(queue(priority::normal).size(), run_queue::capacity / 2 - 1);
+    scheduler_.injected().pop(taken, std::min({most, std::size_t{run_queue::capacity / 4}, run_queue::capacity / 2 - queued}));
     if (taken.empty()) return false;
     push_each(taken);
     unannounced_ = true;  // a worker that looked while they were in no queue may have gone to sleep
