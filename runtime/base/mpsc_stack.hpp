@@ -17,11 +17,13 @@ template <class Node, Node* Node::*Next>
 class mpsc_stack {
   public:
     /// Any thread.
-    void push(Node& node) noexcept {
+    void push(Node& node) noexcept { push_chain(node, node); }
+    /// Any thread. A chain from `newest` to `oldest`.
+    void push_chain(Node& newest, Node& oldest) noexcept {
         Node* head = head_.load(std::memory_order_relaxed);  // a guess: the CAS checks it
         do {
-            node.*Next = head;
-        } while (!head_.compare_exchange_weak(head, &node, std::memory_order_seq_cst, std::memory_order_relaxed));  // [M1]
+            oldest.*Next = head;
+        } while (!head_.compare_exchange_weak(head, &newest, std::memory_order_seq_cst, std::memory_order_relaxed));  // [M1]
     }
 
     /// Any thread; a hint unless the caller is the taker.

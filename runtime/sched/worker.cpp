@@ -94,6 +94,7 @@ void worker::run() noexcept {
         }
         if (pass_turn_on()) continue;
         if (may_end()) break;
+        detail::send_off_frames();
         idle_since_ = driver_->now();
         if (!spin()) park();
     }

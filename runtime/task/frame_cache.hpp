@@ -24,6 +24,15 @@ struct frame_cache : frame_lists {
         std::byte* end = nullptr;
     };
     fresh_part fresh[class_count];
+    // Freed here, on their way to another cache: a chain, so that its owner's list is not taken from it for each block.
+    struct parcel {
+        static constexpr unsigned most = 16;
+        frame_cache* to = nullptr;
+        free_block* newest = nullptr;
+        free_block* oldest = nullptr;
+        unsigned blocks = 0;
+    };
+    parcel leaving;
 
     // ---- shared: the table in frame_memory.cpp ----------------------------------------------------------------------------
     rt::mpsc_stack<free_block, &free_block::next> remote;
@@ -34,14 +43,19 @@ struct frame_cache : frame_lists {
     detail::atomic<bool> has_sorted{false};    // perhaps
     detail::atomic<std::int64_t> chunks{0};
     detail::atomic<std::int64_t> returned{0};  // of these
-    detail::atomic<std::int64_t> peak{0};         // frames alive; for who may use the free lists, too
-    detail::atomic<std::int64_t> remote_peak{0};  // the same for all others
+    struct last_search {
+        detail::atomic<std::int64_t> live{0};    // frames of all threads then
+        detail::atomic<std::int64_t> chunks{0};  // made until then
+    };
+    last_search of_owner;                      // through all lists
+    last_search of_others;                     // through what others have freed
 
     frame_cache* next_registered = nullptr;    // fixed when others see this
     frame_cache* next_idle = nullptr;          // guarded by frame_registry::mutex
 
     void* allocate(std::size_t size_class);
     void release(void* memory, std::size_t size_class) noexcept;
+    void send_off() noexcept;
 
     // Requires: chunks_lock is held.
     void hang(free_block& block, frame_chunk& chunk) noexcept;

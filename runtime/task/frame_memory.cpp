@@ -4,7 +4,7 @@
 //
 // A cache belongs to one thread at a time. It cuts blocks from chunks of 64 KiB, aligned to their size, so that the chunk of a
 // block, and with it the owner, is found by masking the address. A block freed by its owner goes onto the owner's list; one freed
-// elsewhere goes onto the owner's remote list, and home when the owner runs out. When a thread ends, its cache waits for the next
+// elsewhere goes onto the owner's remote list, with some others, and home when the owner runs out. When a thread ends, its cache waits for the next
 // thread that needs one: blocks in use stay valid and find their way home all the same.
 //
 // Bound: chunks are kept for reuse, until an idle worker gives back what a burst has left (frame_return.cpp).
@@ -16,12 +16,11 @@
 // put_back      written by who gives memory back, and taken   [A2] release store / acquire exchange: what was taken from the remote list and
 //               by the owner                                       not looked at any more, with what its former users wrote there
 // has_sorted    written under chunks_lock                    [A4] relaxed: the owner looks before it makes a chunk, under the lock
-// counters      chunks, live: the owner. returned: who gives  relaxed: statistics, read exactly only when nothing allocates
-//               back. Peaks, held: both, for the rule of frame_return.cpp
+// counters      chunks, live: the owner. returned, searches:  relaxed: statistics, read exactly only when nothing allocates
+//               who gives back. held: both
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -114,10 +113,6 @@ void frame_cache::make_chunk(std::size_t size_class) {
     fresh[size_class].end = static_cast<std::byte*>(memory) + frame_chunk::bytes;
     the_frame_registry().held.fetch_add(1, std::memory_order_relaxed);  // statistics
     chunks.store(chunks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // statistics; one writer
-    std::int64_t alive = the_frame_registry().live();
-    for (auto* each : {&peak, &remote_peak}) {
-        each->store(std::max(each->load(std::memory_order_relaxed), alive), std::memory_order_relaxed);  // statistics
-    }
 }
 
 void frame_cache::release(void* memory, std::size_t size_class) noexcept {
@@ -126,8 +121,21 @@ void frame_cache::release(void* memory, std::size_t size_class) noexcept {
     if (home.owner == this) {
         keep(memory, size_class);
     } else {
-        static_cast<frame_cache*>(home.owner)->remote.push(*static_cast<free_block*>(memory));
+        auto* to = static_cast<frame_cache*>(home.owner);
+        auto* block = static_cast<free_block*>(memory);
+        if (leaving.to != to) {
+            send_off();
+            leaving = {to, nullptr, block, 0};
+        }
+        block->next = std::exchange(leaving.newest, block);
+        if (++leaving.blocks == parcel::most) send_off();
     }
+}
+
+void frame_cache::send_off() noexcept {
+    if (leaving.to == nullptr) return;
+    leaving.to->remote.push_chain(*leaving.newest, *leaving.oldest);
+    leaving = {};
 }
 
 bool frame_registry::take_idle(frame_cache& cache) noexcept {
@@ -160,8 +168,8 @@ struct give_back_at_thread_end {
         std::lock_guard guard(caches.mutex);
         if (this_frames != nullptr) {
             auto* mine = static_cast<frame_cache*>(this_frames);
-            // Now its free lists can be searched by others.
-            mine->remote_peak.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);  // statistics
+            mine->send_off();
+            mine->of_others.chunks.store(-1, std::memory_order_relaxed);  // statistics: others may search its free lists now
             mine->next_idle = caches.idle;
             caches.idle = mine;
         }
@@ -225,12 +233,19 @@ void free_frame(void* frame, std::size_t size_bytes) noexcept {
     std::size_t size_class = frame_lists::class_of(size_bytes);
     if (this_frames == nullptr) [[unlikely]] {
         if (thread_is_ending) {
-            with_late_cache([&](frame_cache& late) { late.release(frame, size_class); });
+            with_late_cache([&](frame_cache& late) {
+                late.release(frame, size_class);
+                late.send_off();
+            });
             return;
         }
         acquire_cache();
     }
     static_cast<frame_cache*>(this_frames)->release(frame, size_class);
+}
+
+void send_off_frames() noexcept {
+    if (this_frames != nullptr) static_cast<frame_cache*>(this_frames)->send_off();
 }
 
 std::int64_t live_frames() noexcept {

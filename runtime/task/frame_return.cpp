@@ -2,9 +2,9 @@
 
 // Memory of frames that goes back to the system after a burst.
 //
-// The rule: a cache has spare memory when it has more than a handful of chunks, and less than half as many frames are alive in the process as there
-// were at the peak: when it last made a chunk, or when this was last done. A worker that is about to sleep looks; when spare memory has been
-// there for a second, it searches (sched/worker.cpp).
+// The rule: a cache may have spare memory when it has more than a handful of chunks and either half of the frames that were alive when it was last
+// searched are gone, or it has made chunks since then and the frames that are alive would not fill half of what all caches have. A worker
+// that is about to sleep looks; when spare memory has been there for a second, it searches (sched/worker.cpp).
 //
 // The search takes free blocks from their lists and hangs each at its chunk; a chunk that has all of its blocks goes back. It may be told to stop
 // after any block and goes on from there the next time: what hangs at a chunk is there for the owner, before it makes a new one.
@@ -24,11 +24,18 @@ namespace peal::detail {
 namespace {
 
 constexpr std::int64_t always_kept = 16;            // chunks of a cache: 1 MiB
+constexpr std::int64_t much = 64;                   // chunks of all caches, 4 MiB: workers do not look up for less
 constexpr unsigned blocks_between_questions = 256;  // some microseconds: each block may be a cache miss
 constexpr unsigned blocks_between_breaths = 16;     // the owner may wait for the lock
 
-bool has_spare(const frame_cache& cache, const atomic<std::int64_t>& peak, std::int64_t live) noexcept {
-    return cache.held() > always_kept && live < peak.load(std::memory_order_relaxed) / 2;  // statistics
+constexpr std::int64_t usual_frame = 256;           // bytes, guess: of larger ones a search may be in vain
+
+bool has_spare(const frame_cache& cache, const frame_cache::last_search& last, std::int64_t live, std::int64_t held) noexcept {
+    if (cache.held() <= always_kept) return false;
+    if (cache.chunks.load(std::memory_order_relaxed) == last.chunks.load(std::memory_order_relaxed)) {  // statistics, as the next one
+        return live < last.live.load(std::memory_order_relaxed) / 2;
+    }
+    return live * usual_frame < held * static_cast<std::int64_t>(frame_chunk::bytes) / 2;
 }
 
 std::uint32_t blocks_in(std::size_t size_class) noexcept {
@@ -100,7 +107,7 @@ class search {
 }  // namespace
 
 bool holds_much_for_frames() noexcept {
-    return the_frame_registry().held.load(std::memory_order_relaxed) > always_kept;  // statistics
+    return the_frame_registry().held.load(std::memory_order_relaxed) > much;  // statistics
 }
 
 bool has_spare_frames() noexcept {
@@ -108,30 +115,36 @@ bool has_spare_frames() noexcept {
     frame_registry& caches = the_frame_registry();
     auto* mine = static_cast<frame_cache*>(this_frames);
     std::int64_t live = caches.live();
+    std::int64_t held = caches.held.load(std::memory_order_relaxed);  // statistics
     bool found = false;
-    caches.for_each([&](frame_cache& each) { found = found || has_spare(each, &each == mine ? each.peak : each.remote_peak, live); });
+    caches.for_each([&](frame_cache& each) { found = found || has_spare(each, &each == mine ? each.of_owner : each.of_others, live, held); });
     return found;
 }
 
 std::size_t return_spare_frames(bool (*may_go_on)(void* context), void* context) noexcept {
     frame_registry& caches = the_frame_registry();
+    send_off_frames();
     if (!caches.returning.try_lock()) return 0;
     std::lock_guard one_at_a_time(caches.returning, std::adopt_lock);
     std::int64_t live = caches.live();
+    std::int64_t held = caches.held.load(std::memory_order_relaxed);  // statistics
     std::size_t returned = 0;
     bool goes_on = true;
     auto* mine = static_cast<frame_cache*>(this_frames);
     caches.for_each([&](frame_cache& each) {
         bool is_ours = &each == mine;
-        if (!goes_on || !has_spare(each, is_ours ? each.peak : each.remote_peak, live)) return;
+        if (!goes_on || !has_spare(each, is_ours ? each.of_owner : each.of_others, live, held)) return;
         bool is_nobodys = !is_ours && caches.take_idle(each);  // a thread that begins meanwhile takes another one
+        std::int64_t chunks = each.chunks.load(std::memory_order_relaxed);  // statistics, as the next ones
         search looks(each, may_go_on, context);
         goes_on = looks.run_through_remote() && (!(is_ours || is_nobodys) || looks.run_through_own());
         returned += looks.chunks_returned();
-        if (goes_on) {
-            each.remote_peak.store(live, std::memory_order_relaxed);  // statistics
-            if (is_ours || is_nobodys) each.peak.store(live, std::memory_order_relaxed);  // statistics
-        }
+        auto is_done = [&](frame_cache::last_search& search) {
+            search.live.store(live, std::memory_order_relaxed);
+            search.chunks.store(chunks, std::memory_order_relaxed);
+        };
+        if (goes_on) is_done(each.of_others);
+        if (goes_on && (is_ours || is_nobodys)) is_done(each.of_owner);
         if (is_nobodys) caches.give_idle(each);
     });
     caches.held.fetch_sub(static_cast<std::int64_t>(returned), std::memory_order_relaxed);  // statistics

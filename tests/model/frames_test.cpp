@@ -56,10 +56,12 @@ MODEL("frame memory: freed by two others while the owner allocates", settings().
         [&] {
             use(a, 3);
             second.release(a, the_class);
+            second.send_off();
         },
         [&] {
             use(b, 4);
             third.release(b, the_class);
+            third.send_off();
         },
         [&] {
             for (void*& each : again) {
@@ -86,6 +88,7 @@ MODEL("frame memory: a block goes to and fro", settings().preempt(3).stale(2)) {
         [&] {
             use(block, 2);
             other.release(block, the_class);
+            other.send_off();
         },
         [&] {
             void* next = own.allocate(the_class);  // another one, or the same when it is back
@@ -95,6 +98,31 @@ MODEL("frame memory: a block goes to and fro", settings().preempt(3).stale(2)) {
             use(next, 4);
         });
     end(own);
+}
+
+MODEL("frame memory: blocks of two owners leave one after the other", settings().preempt(2).stale(2)) {
+    cache own, second, other;
+    void* blocks[] = {own.allocate(the_class), own.allocate(the_class), second.allocate(the_class)};
+    for (void* each : blocks) use(each, 1);
+    void* again = nullptr;
+    model::parallel(
+        [&] {
+            other.release(blocks[0], the_class);
+            other.release(blocks[1], the_class);
+            other.release(blocks[2], the_class);  // the two leave
+            other.send_off();
+        },
+        [&] { use(again = own.allocate(the_class), 2); });
+    int found = again == blocks[0] || again == blocks[1] ? 1 : 0;
+    for (int i = 0; i < 3; ++i) {
+        void* next = own.allocate(the_class);
+        model::check(next != again && next != blocks[2], "its own blocks, each once");
+        found += next == blocks[0] || next == blocks[1];
+    }
+    model::check(found == 2, "both have come home");
+    model::check(second.allocate(the_class) == blocks[2], "and so has the other one's");
+    end(own);
+    end(second);
 }
 
 // ---- memory that goes back to the system -------------------------------------------------------------------------------------------
@@ -114,6 +142,7 @@ struct blocks {
     /// By a thread that is not the owner.
     void release(int first, int last) {
         for (int i = first; i < last; ++i) other.release(all[i], large_class);
+        other.send_off();
     }
     bool go_on() {
         peal::detail::search looks(own, [](void*) { return false; }, nullptr);  // told to stop at the first question

@@ -21,8 +21,10 @@ inline constexpr bool every_free_block_is_watched = is_explored;
 /// Any thread. Throws std::bad_alloc when the system has no memory.
 [[nodiscard]] PEAL_EXPORT void* allocate_frame(std::size_t size_bytes);
 
-/// Any thread, also another one than the allocating one: the frame then goes home by the owner's remote list.
+/// Any thread, also another one than the allocating one: the frame then goes home by the owner's remote list, with some others.
 PEAL_EXPORT void free_frame(void* frame, std::size_t size_bytes) noexcept;
+/// Those that wait for others go home now. For a thread that does not free any more for a while; one that ends does it by itself.
+PEAL_EXPORT void send_off_frames() noexcept;
 
 /// Frames allocated and not yet freed, over all threads. Exact when no thread is allocating; for leak checks.
 PEAL_EXPORT std::int64_t live_frames() noexcept;
