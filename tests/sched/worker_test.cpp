@@ -309,13 +309,13 @@ class queue_and_block : peal::detail::work_item {
 }  // namespace
 
 TEST_CASE("worker: what the destructor of a scope has stolen beyond what it runs is run by another") {
-    peal::pool pool{peal::pool_options(3)};
     std::atomic<bool> has_begun{false};
     std::atomic<bool> first_has_run{false};
     std::atomic<int> rest_has_run{0};
     std::atomic<bool> in_time{false};
     support::work first([&] { first_has_run = true; });
     std::array<support::work, 2> rest{support::work([&] { ++rest_has_run; }), support::work([&] { ++rest_has_run; })};
+    peal::pool pool{peal::pool_options(3)};  // ends before what its workers run
     auto child = [&]() -> peal::task<> {
         has_begun = true;
         std::this_thread::sleep_for(50ms);  // the third worker sleeps, and the destructor has begun to wait
