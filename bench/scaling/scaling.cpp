@@ -5,6 +5,7 @@
 //
 //   hop          16 tasks per worker, each of which computes 0.5 us and yields, 100 times
 //   in_shares    the same in two shares
+//   one_line     as hop, and each time it adds to one variable of all: what one shared line costs, to compare with
 //   spawn        a tree of 32,767 tasks: each computes 0.5 us, and spawns two in a scope that it joins
 //   fork_join    the same tree by fork_join
 //   outside      10,000 tasks of 20 us, from one thread that is no worker
@@ -92,28 +93,36 @@ class measuring {
 
 // ---- what is run ------------------------------------------------------------------------------------------------------------------
 
-peal::task<> hop(int times) {
+/// `counter`: of all, or null.
+peal::task<> hop(int times, peal::detail::atomic<std::int64_t>* counter) {
     for (; times != 0; --times) {
         machine::compute(work);
+        if (counter != nullptr) counter->fetch_add(1, std::memory_order_relaxed);
         co_await peal::yield();
     }
 }
 
-peal::task<outcome> hops(peal::rt::scheduler& pool, peal::share even, peal::share odd) {
+peal::task<outcome> hops(peal::rt::scheduler& pool, peal::share even, peal::share odd, peal::detail::atomic<std::int64_t>* counter) {
     int tasks = 16 * static_cast<int>(pool.size());
     int times = scaled(100, 3);
     measuring measured;
     peal::scope all;
     for (int i = 0; i < tasks; ++i) {
         peal::spawn_options options("hop", i % 2 == 0 ? even : odd);
-        all.spawn(options, hop, times);
+        all.spawn(options, hop, times, counter);
     }
     co_await all.join();
     co_return measured.end(std::int64_t{tasks} * times);
 }
-peal::task<outcome> in_none(peal::rt::scheduler& pool) { return hops(pool, peal::share(), peal::share()); }
+peal::task<outcome> in_none(peal::rt::scheduler& pool) {
+    return hops(pool, peal::share(), peal::share(), nullptr);
+}
 peal::task<outcome> in_shares(peal::rt::scheduler& pool) {
-    return hops(pool, peal::share(*pool.shares().make(&pool, 100)), peal::share(*pool.shares().make(&pool, 200)));
+    return hops(pool, peal::share(*pool.shares().make(&pool, 100)), peal::share(*pool.shares().make(&pool, 200)), nullptr);
+}
+peal::task<outcome> on_one_line(peal::rt::scheduler& pool) {
+    peal::detail::atomic<std::int64_t> counter{0};
+    co_return co_await hops(pool, peal::share(), peal::share(), &counter);
 }
 
 peal::task<> grow(int depth) {
@@ -197,6 +206,7 @@ struct workload {
 constexpr workload workloads[] = {
     {"hop", from_inside<in_none>},
     {"in_shares", from_inside<in_shares>},
+    {"one_line", from_inside<on_one_line>},
     {"spawn", from_inside<tree<grow>>},
     {"fork_join", from_inside<tree<fork>>},
     {"outside", from_outside},
