@@ -218,8 +218,7 @@ bool worker::pass_turn_on() noexcept {
     if (turn_whose_ == nullptr) return false;
     end_turn();
     scheduler_.shares().others_are_absent();
-    others_are_absent_ = true;
-    return scheduler_.shares().has_ready();
+    return others_are_absent_ = scheduler_.shares().has_ready();
 }
 
 detail::work_item* worker::take_lifo() noexcept {
