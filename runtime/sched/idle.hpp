@@ -72,6 +72,8 @@ class idle {
     /// Not zero while somebody sleeps or searches.
     const detail::atomic<std::uint64_t>& counts() const noexcept { return counts_; }
 
+    unsigned searching() const noexcept { return searching_of(counts_.load(std::memory_order_relaxed)); }  // a hint
+
     bool all_parked() const noexcept {
         return parked_of(counts_.load(std::memory_order_seq_cst)) == workers_;  // [W1]
     }

@@ -10,6 +10,8 @@
 // gate_       written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
 //                                        shutdown() either counts it or it is refused. A worker counts without that order: what
 //                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
+// uneven_     any worker, once           [S4] seq_cst, acquire where it only looks whether it is set: set before the first item goes into
+//                                        such a queue, so who parks and does not see it need not look there (parking protocol)
 
 #include <chrono>
 #include <exception>
@@ -105,6 +107,11 @@ class scheduler {
     /// Something lies there for any worker.
     bool has_outside() const noexcept { return !injected_.empty() || !shares_.empty(); }
     rt::idle& idle() noexcept { return idle_; }
+    /// Something of another priority than normal, or of a share, is or was in a worker's queue: until then thieves need not look into those.
+    bool is_uneven() const noexcept { return uneven_.load(std::memory_order_seq_cst); }  // [S4]
+    void set_uneven() noexcept {
+        if (!uneven_.load(std::memory_order_acquire)) uneven_.store(true, std::memory_order_seq_cst);  // [S4]
+    }
     /// Work was published that any worker may take.
     void wake_one() noexcept;
 
@@ -169,6 +176,7 @@ class scheduler {
     detail::atomic<phase> phase_{phase::running};  // workers look at it, at gate_ and at what stands above before each item
     detail::atomic<gate> gate_{gate::open};
     detail::atomic<unsigned> nested_waits_{0};
+    detail::atomic<bool> uneven_{false};
 
     injection_queue injected_;
     rt::shares shares_;

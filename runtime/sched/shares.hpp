@@ -56,7 +56,6 @@ class shares {
         std::lock_guard guard(making_);
         if (all_.size() == limit) return nullptr;
         all_.push_back(std::move(made));
-        has_any_.store(true, std::memory_order_relaxed);  // what is pushed later is seen by the push
         return all_.back().get();
     }
     static share_queue* queue_of(share made) noexcept {
@@ -131,7 +130,6 @@ class shares {
         }
     }
 
-    bool has_any() const noexcept { return has_any_.load(std::memory_order_relaxed); }
     /// A hint.
     bool has_ready() const noexcept { return ready_count_.load(std::memory_order_relaxed) != 0; }
     bool empty() const noexcept { return ready_count_.load(std::memory_order_seq_cst) == 0; }  // [H1]
@@ -157,7 +155,6 @@ class shares {
 
     detail::thread_mutex making_;     // guards all_
     std::vector<std::unique_ptr<share_queue>> all_;
-    detail::atomic<bool> has_any_{false};
 
     alignas(64) detail::atomic<std::size_t> ready_count_{0};  // every worker reads it before each item
 };

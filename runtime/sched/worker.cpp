@@ -22,6 +22,7 @@ constexpr unsigned low_every = 64;
 constexpr auto turn_length = std::chrono::microseconds(100);          // of what is in a share, or in none; guess: as often as the ring is looked at
 constexpr unsigned look_interval_limit = 256;                         // forks between two looks at the clock, however short they are
 constexpr int spin_score_limit = 8;
+constexpr unsigned most_spinning = 4;                                 // of a pool: each takes lines away from those who work
 constexpr auto short_idle = std::chrono::microseconds(150);           // with the time that a wake-up takes
 constexpr auto memory_patience = std::chrono::seconds(1);
 constexpr auto between_memory_looks = std::chrono::milliseconds(100);  // each reads a line of every thread that has frames
@@ -312,6 +313,12 @@ void worker::announce() noexcept {
     if (has_queued() || scheduler_.shares().has_ready()) scheduler_.wake_one();
 }
 
+std::uint32_t worker::queued() const noexcept {
+    std::uint32_t sum = queues_[index_of(priority::normal)].size();
+    if (scheduler_.is_uneven()) sum += queues_[index_of(priority::high)].size() + queues_[index_of(priority::low)].size() + shared_.size();
+    return sum;
+}
+
 // One item alone mostly runs at once where it lies, with what it needs in the cache there, and so does what lies in the LIFO slot: it is taken
 // only if its worker has run nothing from one look to the next. Null: look again.
 worker* worker::find_victim() noexcept {
@@ -330,19 +337,21 @@ detail::work_item* worker::steal() noexcept {
 }
 
 detail::work_item* worker::steal_half() noexcept {
+    bool is_uneven = scheduler_.is_uneven();
     for (priority urgency : {priority::high, priority::normal, priority::low}) {
+        if (urgency != priority::normal && !is_uneven) continue;
         auto half_of = [this, urgency](worker& victim) { return victim.queue(urgency).steal_half(queue(urgency)); };
         if (detail::work_item* item = from_others(half_of)) {
             if (urgency != priority::normal) uneven_ = true;
             return item;
         }
     }
-    return steal_shared();
+    return is_uneven ? steal_shared() : nullptr;
 }
 
 /// With its turn.
 detail::work_item* worker::steal_shared() noexcept {
-    if (turn_whose_ != nullptr || !scheduler_.shares().has_any()) return nullptr;
+    if (turn_whose_ != nullptr) return nullptr;
     detail::work_item* item = from_others([this](worker& victim) { return victim.shared_.steal_half(shared_); });
     if (item == nullptr) return nullptr;
     turn_whose_ = scheduler_.share_of(*item);
@@ -441,11 +450,15 @@ void worker::offer() noexcept {
 
 void worker::push(detail::work_item& item) noexcept {
     if (share_queue* share = scheduler_.share_of(item)) [[unlikely]] {
+        scheduler_.set_uneven();
         if (share == turn_whose_ && shared_.try_push(item)) return;
         return scheduler_.shares().push(item, *share);
     }
     priority urgency = priority_of(item);
-    if (urgency != priority::normal) uneven_ = true;
+    if (urgency != priority::normal) {
+        uneven_ = true;
+        scheduler_.set_uneven();
+    }
     run_queue& to = queue(urgency);
     if (to.try_push(item)) return;
     detail::work_list overflow;
@@ -526,6 +539,7 @@ bool worker::may_end() const noexcept {
 bool worker::spin() noexcept {
     if (spin_score_ <= 0 || scheduler_.may_end()) return false;
     if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
+    if (scheduler_.idle().searching() > most_spinning) return false;
     poll();
     if (has_work()) return true;
     time_point now = idle_since_;

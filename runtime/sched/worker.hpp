@@ -89,9 +89,7 @@ class worker {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
-    bool has_stealable() const noexcept {
-        return queued() != 0 || forks_.has_public();
-    }
+    bool has_stealable() const noexcept { return queued() != 0 || forks_.has_public(); }
     std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
         return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
@@ -107,11 +105,7 @@ class worker {
     bool is_alone() const noexcept;
     detail::work_item* next_by_priority() noexcept;
     /// Any worker, as are the next two.
-    std::uint32_t queued() const noexcept {
-        std::uint32_t sum = 0;
-        for (const run_queue& queue : queues_) sum += queue.size();
-        return sum + shared_.size();
-    }
+    std::uint32_t queued() const noexcept;
     bool has_item() const noexcept { return queued() != 0 || lifo_.load(std::memory_order_relaxed) != nullptr; }
     run_queue& queue(priority urgency) noexcept { return queues_[index_of(urgency)]; }
     bool has_queued() const noexcept;
@@ -163,8 +157,8 @@ class worker {
     run_queue shared_;                      // of the share whose turn it is; empty while it is no share's
     detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
     detail::fork_queue forks_;
-    detail::atomic<detail::work_item*> lifo_{nullptr};
-    detail::atomic<unsigned> turn_{0};      // other than before whenever the owner took an item; relaxed: a hint for thieves
+    alignas(64) detail::atomic<detail::work_item*> lifo_{nullptr};  // searchers look at it, and seldom anybody writes
+    alignas(64) detail::atomic<unsigned> turn_{0};  // other than before whenever the owner took an item; relaxed: a hint for thieves
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
