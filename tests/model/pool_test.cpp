@@ -55,13 +55,17 @@ class pool {
 
     template <class Function, class... Arguments>
     auto spawn(Function function, Arguments&&... arguments) {
-        return spawn_in(peal::share(), std::move(function), std::forward<Arguments>(arguments)...);
+        return spawn_as(peal::spawn_options("model"), std::move(function), std::forward<Arguments>(arguments)...);
     }
     template <class Function, class... Arguments>
     auto spawn_in(peal::share group, Function function, Arguments&&... arguments) {
-        return peal::detail::start_spawned(scheduler_, nullptr,
-                                           peal::detail::make_spawned(peal::spawn_options("model", group), &scheduler_, std::move(function),
-                                                                      std::forward<Arguments>(arguments)...));
+        return spawn_as(peal::spawn_options("model", group), std::move(function), std::forward<Arguments>(arguments)...);
+    }
+    template <class Function, class... Arguments>
+    auto spawn_as(const peal::spawn_options& options, Function function, Arguments&&... arguments) {
+        return peal::detail::start_spawned(
+            scheduler_, nullptr,
+            peal::detail::make_spawned(options, &scheduler_, std::move(function), std::forward<Arguments>(arguments)...));
     }
     peal::share make_share(unsigned weight) { return peal::share(*scheduler_.shares().make(&scheduler_, weight)); }
     peal::rt::scheduler& scheduler() { return scheduler_; }
@@ -127,6 +131,26 @@ MODEL("pool of two: what lies behind a task that blocks its worker is stolen", w
             co_return;
         };
         its.spawn(second, std::ref(awaited), std::ref(ended));
+        awaited.await();
+        ++ended;
+        co_return;
+    };
+    p.spawn(first, std::ref(p), std::ref(second_has_run), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 2, "both have run");
+}
+
+MODEL("pool of two: what has another priority behind a task that blocks its worker is stolen", whole_pool()) {
+    pool p(2);
+    model::event second_has_run;
+    int ends = 0;
+    auto first = [](pool& its, model::event& awaited, int& ended) -> peal::task<> {
+        auto second = [](model::event& told, int& counted) -> peal::task<> {
+            ++counted;
+            told.raise();
+            co_return;
+        };
+        its.spawn_as(peal::spawn_options("low", peal::priority::low), second, std::ref(awaited), std::ref(ended));
         awaited.await();
         ++ended;
         co_return;
