@@ -534,7 +534,7 @@ bool worker::may_end() const noexcept {
 
 // To wake a sleeping core takes 25 to 60 us on virtual machines, to be found looking 0.1 us. So a worker looks on for a while before it
 // sleeps, if that has paid lately: work that comes soon after the worker had none (with the time that a wake-up takes) speaks for it, a
-// look in vain speaks against it, a long sleep ends it. At most half of the workers do it: it is a form of searching. What was submitted
+// look in vain speaks against it, a long sleep ends it. It is a form of searching: at most half of the workers do it, and four. What was submitted
 // is handed over first. True: there is something.
 bool worker::spin() noexcept {
     if (spin_score_ <= 0 || scheduler_.may_end()) return false;
