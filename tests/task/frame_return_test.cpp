@@ -198,9 +198,9 @@ TEST_CASE("frame_return: while owner and others allocate and free") {
 TEST_CASE("frame_return: an idle pool gives back what a burst of tasks has left, and then sleeps") {
     constexpr int tasks = support::is_sanitized ? 50'000 : 1'000'000;
     for (bool from_outside : {true, false}) {
-        peal::pool pool{peal::pool_options(2)};
         peal::event all_there;
         auto waits = [](peal::event& until) -> peal::task<> { co_await until.wait(); };
+        peal::pool pool{peal::pool_options(2)};  // ends before what its tasks use
         auto burst = [&]() -> peal::task<> {
             peal::scope children;
             for (int i = 0; i < tasks; ++i) children.spawn(waits, std::ref(all_there));
@@ -224,14 +224,14 @@ TEST_CASE("frame_return: an idle pool gives back what a burst of tasks has left,
 
 TEST_CASE("frame_return: a pool that is never idle for long gives back, too") {
     constexpr int tasks = support::is_sanitized ? 50'000 : 200'000;
-    peal::pool pool{peal::pool_options(2)};
     peal::event all_there;
     std::atomic<bool> ended{false};
     auto trickles = [&]() -> peal::task<> {
         while (!ended) co_await peal::sleep_for(5ms);
     };
     auto waits = [](peal::event& until) -> peal::task<> { co_await until.wait(); };
-    auto trickle = pool.spawn(std::ref(trickles));
+    peal::pool pool{peal::pool_options(2)};  // ends before what its tasks use
+    pool.spawn(std::ref(trickles)).detach();
     for (int i = 0; i < tasks; ++i) pool.spawn(waits, std::ref(all_there)).detach();
     all_there.set();
     CHECK(support::busy_until([] {
