@@ -25,7 +25,6 @@ constexpr nanoseconds lead = 100;  // so far a thread may be ahead of the others
 
 struct line {
     std::bitset<most_threads> owners;  // cores that have it
-    bool is_written = false;           // by the only one of them
     nanoseconds free_at = 0;
 };
 
@@ -160,7 +159,6 @@ void touch(const void* address, bool writes, const place& where) {
     bool is_alone = is_here && touched.owners.count() == 1;
     if (writes ? is_alone : is_here) {
         self().clock += hit;
-        touched.is_written = touched.is_written || writes;
         yield_if_ahead(lead);
         return;
     }
@@ -180,7 +178,6 @@ void touch(const void* address, bool writes, const place& where) {
     }
     if (writes) touched.owners.reset();
     touched.owners.set(current);
-    touched.is_written = writes;
     yield_if_ahead(0);
 }
 

@@ -179,7 +179,7 @@ void scheduler::enqueue_all(detail::work_list& items) noexcept {
     }
     visitor inside(*this);
     if (share_queue* share = share_of(items.front())) {  // all are of one task's options
-        while (!items.empty()) shares_.push(items.pop_front(), *share);
+        shares_.push_all(items, *share);
     } else {
         injected_.push_all(items);
     }

@@ -26,9 +26,7 @@ constexpr int waits_between_trials = 32;
 struct experience {
     int score = 1;
     int until_trial = waits_between_trials;
-    bool has_one_cpu = affinity_is_one();
-
-    static bool affinity_is_one() { return !is_explored && rt::affinity::of_this_thread().cpus().size() == 1; }
+    bool has_one_cpu = rt::affinity::of_this_thread().cpus().size() == 1;
 };
 
 // state_   [B1] told: acq_rel exchange / waits: acq_rel CAS, acquire loads: the waiter sees what the task has left. Who finds that the waiter

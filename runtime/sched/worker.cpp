@@ -310,7 +310,7 @@ bool worker::has_work_for_others() const noexcept {
 void worker::announce() noexcept {
     if (!unannounced_) return;
     unannounced_ = false;
-    if (has_queued() || scheduler_.shares().has_ready()) scheduler_.wake_one();
+    if (has_queued()) scheduler_.wake_one();
 }
 
 std::uint32_t worker::queued() const noexcept {
@@ -430,11 +430,11 @@ bool worker::look_around() noexcept {
 
 /// Something waits for this worker, as far as it sees.
 bool worker::has_work() const noexcept {
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued() || scheduler_.shares().has_ready();
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !pinned_.empty() || has_queued();
 }
 
 bool worker::has_queued() const noexcept {
-    if (sole_ != nullptr || shared_.size() != 0) return true;
+    if (sole_ != nullptr || shared_.size() != 0 || scheduler_.shares().has_ready()) return true;
     if (queues_[index_of(priority::normal)].size() != 0) return true;
     return uneven_ && (queues_[index_of(priority::high)].size() != 0 || queues_[index_of(priority::low)].size() != 0);
 }
@@ -443,7 +443,7 @@ void worker::offer() noexcept {
     queue_sole();
     // A worker that is about to sleep does not look into the LIFO slots of others.
     if (detail::work_item* item = take_lifo()) push(*item);
-    if (has_queued() || scheduler_.shares().has_ready()) scheduler_.wake_one();
+    if (has_queued()) scheduler_.wake_one();
 }
 
 // ---- where work goes ------------------------------------------------------------------------------------------------------

@@ -4,9 +4,6 @@
 // frame_cache: the frame memory of one thread, and the list of all of them. How it works: frame_memory.cpp, and how memory goes back to
 // the system: frame_return.cpp.
 
-#include <algorithm>
-#include <new>
-
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/frame_memory.hpp>
 #include <peal/detail/spin_lock.hpp>

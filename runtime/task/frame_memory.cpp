@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <iterator>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "../base/pages.hpp"

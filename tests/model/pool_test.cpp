@@ -87,6 +87,18 @@ peal::task<> count(int& ends) {
     co_return;
 }
 
+peal::task<> count_and_tell(model::event& told, int& ends) {
+    ++ends;
+    told.raise();
+    co_return;
+}
+/// Does not let go of its worker before that.
+peal::task<> block_and_count(model::event& awaited, int& ends) {
+    awaited.await();
+    ++ends;
+    co_return;
+}
+
 // ---- parking and waking ----------------------------------------------------------------------------------------------------------------
 
 MODEL("pool of one: two tasks from two threads outside", whole_pool()) {
@@ -125,12 +137,7 @@ MODEL("pool of two: what lies behind a task that blocks its worker is stolen", w
     model::event second_has_run;
     int ends = 0;
     auto first = [](pool& its, model::event& awaited, int& ended) -> peal::task<> {
-        auto second = [](model::event& told, int& counted) -> peal::task<> {
-            ++counted;
-            told.raise();
-            co_return;
-        };
-        its.spawn(second, std::ref(awaited), std::ref(ended));
+        its.spawn(count_and_tell, std::ref(awaited), std::ref(ended));
         awaited.await();
         ++ended;
         co_return;
@@ -145,12 +152,7 @@ MODEL("pool of two: what has another priority behind a task that blocks its work
     model::event second_has_run;
     int ends = 0;
     auto first = [](pool& its, model::event& awaited, int& ended) -> peal::task<> {
-        auto second = [](model::event& told, int& counted) -> peal::task<> {
-            ++counted;
-            told.raise();
-            co_return;
-        };
-        its.spawn_as(peal::spawn_options("low", peal::priority::low), second, std::ref(awaited), std::ref(ended));
+        its.spawn_as(peal::spawn_options("low", peal::priority::low), count_and_tell, std::ref(awaited), std::ref(ended));
         awaited.await();
         ++ended;
         co_return;
@@ -277,13 +279,8 @@ MODEL("pool of two: what a task of a share leaves behind while it blocks its wor
         ++ended;
         tells.raise();
     };
-    auto blocks = [](model::event& awaited, int& ended) -> peal::task<> {
-        awaited.await();
-        ++ended;
-        co_return;
-    };
     p.spawn_in(group, yields, std::ref(first_has_ended), std::ref(ends));
-    p.spawn_in(group, blocks, std::ref(first_has_ended), std::ref(ends));
+    p.spawn_in(group, block_and_count, std::ref(first_has_ended), std::ref(ends));
     p.shut_down();
     model::check(ends == 2, "both have run");
 }
@@ -293,18 +290,8 @@ MODEL("pool of two: what lies in a share behind a task that blocks its worker is
     peal::share group = p.make_share(100);
     model::event second_has_run;
     int ends = 0;
-    auto blocks = [](model::event& awaited, int& ended) -> peal::task<> {
-        awaited.await();
-        ++ended;
-        co_return;
-    };
-    auto second = [](model::event& tells, int& ended) -> peal::task<> {
-        ++ended;
-        tells.raise();
-        co_return;
-    };
-    p.spawn_in(group, blocks, std::ref(second_has_run), std::ref(ends));
-    p.spawn_in(group, second, std::ref(second_has_run), std::ref(ends));
+    p.spawn_in(group, block_and_count, std::ref(second_has_run), std::ref(ends));
+    p.spawn_in(group, count_and_tell, std::ref(second_has_run), std::ref(ends));
     p.shut_down();
     model::check(ends == 2, "both have run");
 }
