@@ -145,7 +145,7 @@ class shares {
         std::size_t count = ready_count_.load(std::memory_order_relaxed);
         auto place = std::find(ready_, ready_ + count, &share);
         std::move(place + 1, ready_ + count, place);  // the rest keeps its order
-        ready_count_.store(count - 1, std::memory_order_seq_cst);  // [H1]
+        ready_count_.store(count - 1, std::memory_order_relaxed);  // less to see wakes nobody
     }
 
     alignas(64) detail::spin_lock lock_;

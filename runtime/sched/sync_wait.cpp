@@ -29,8 +29,8 @@ struct experience {
     bool has_one_cpu = rt::affinity::of_this_thread().cpus().size() == 1;
 };
 
-// state_   [B1] told: acq_rel exchange / waits: acq_rel CAS, acquire loads: the waiter sees what the task has left. Who finds that the waiter
-//               still spins touches nothing after the exchange: the object may be gone.
+// state_   [B1] told: release exchange / waits: acquire CAS, acquire loads: the waiter sees what the task has left. Who finds that the waiter
+//               still spins touches nothing after the exchange: the object may be gone. Who finds it asleep meets it at the mutex.
 class blocked_thread final : public waiter {
   public:
     blocked_thread() noexcept : waiter(&blocked_thread::tell) {}
@@ -69,13 +69,13 @@ class blocked_thread final : public waiter {
 
     void sleep() noexcept {
         state seen = state::running;
-        if (!state_.compare_exchange_strong(seen, state::sleeping, std::memory_order_acq_rel, std::memory_order_acquire)) return;  // [B1]
+        if (!state_.compare_exchange_strong(seen, state::sleeping, std::memory_order_acquire, std::memory_order_acquire)) return;  // [B1]
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return woken_; });
     }
     static void tell(waiter& self) noexcept {
         auto& me = static_cast<blocked_thread&>(self);
-        if (me.state_.exchange(state::done, std::memory_order_acq_rel) != state::sleeping) return;  // [B1]
+        if (me.state_.exchange(state::done, std::memory_order_release) != state::sleeping) return;  // [B1]
         std::lock_guard guard(me.mutex_);
         me.woken_ = true;
         me.changed_.notify_one();  // under the lock: sleep() returns, and the object goes, only after we have let go of it

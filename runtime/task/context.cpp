@@ -118,17 +118,14 @@ std::coroutine_handle<> go_on_with(work_item& item) noexcept {
     return item.handle;
 }
 
-void spawned_context::take_over_from_spawner() noexcept {
+void spawned_context::take_over_from_spawner(const spawn_options& options) noexcept {
     const context* spawner = this_thread.current;
-    set_priority(options_.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal));
-    if (!options_.says_share() && spawner != nullptr) options_.set_share(spawner->share());
-    if (options_.share()) {
-        if (options_.share().state()->pool == scheduler()) {
-            set_shared();
-        } else {
-            options_.set_share({});  // one of another pool, which may end before this task
-        }
-    }
+    set_priority(options.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal));
+    peal::share group = options.says_share() || spawner == nullptr ? options.share() : spawner->share();
+    // One of another pool may end before this task: then it is in none.
+    if (!group || group.state()->pool != scheduler()) return;
+    share_ = group;
+    set_shared();
 }
 
 std::coroutine_handle<> spawned_context::ended() noexcept {

@@ -65,7 +65,6 @@ class spawn_options {
     std::optional<peal::priority> priority() const noexcept { return priority_; }
     peal::share share() const noexcept { return share_; }
     bool says_share() const noexcept { return says_share_; }
-    void set_share(peal::share group) noexcept { share_ = group; }
     const std::source_location& location() const noexcept { return location_; }
 
   private:
@@ -248,15 +247,17 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
     /// The list it was spawned into; fixed when it was accepted.
     const task_list* list() const noexcept { return list_; }
-    const spawn_options& options() const noexcept { return options_; }
+    const char* spawned_as() const noexcept { return name_; }
+    const std::source_location& spawned_at() const noexcept { return location_; }
+    peal::share root_share() const noexcept { return share_; }
 
     std::coroutine_handle<> ended() noexcept override;
 
   protected:
     spawned_context(const spawn_options& options, rt::scheduler* scheduler) noexcept
-        : context(this, scheduler), options_(options) {
+        : context(this, scheduler), name_(options.name()), location_(options.location()) {
         owner = this;
-        take_over_from_spawner();
+        take_over_from_spawner(options);
     }
     virtual ~spawned_context() = default;
 
@@ -275,8 +276,8 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     static constexpr std::uint32_t handle_bit = 1u << 30;
     static constexpr std::uint32_t count_mask = handle_bit - 1;
 
-    /// What the options do not say.
-    void take_over_from_spawner() noexcept;
+    /// Priority and share: what the options say, or else its.
+    void take_over_from_spawner(const spawn_options& options) noexcept;
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
     bool is_unobserved_failure() const noexcept;
@@ -288,7 +289,9 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     outcome outcome_ = outcome::running;
     bool observed_ = false;
 
-    spawn_options options_;                 // fixed before it is accepted
+    const char* const name_;
+    const std::source_location location_;
+    peal::share share_;                     // fixed before it is accepted
     rt::scheduler* accepted_by_ = nullptr;  // the pool that counts it; null for sync_wait()
 
     task_list* list_ = nullptr;             // guarded by the list's lock, as are the links
@@ -298,9 +301,9 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
 }  // namespace detail
 
-inline const char* context::name() const noexcept { return task_->options().name(); }
-inline const std::source_location& context::spawn_location() const noexcept { return task_->options().location(); }
-inline share context::share() const noexcept { return is_shared_ ? task_->options().share() : peal::share(); }
+inline const char* context::name() const noexcept { return task_->spawned_as(); }
+inline const std::source_location& context::spawn_location() const noexcept { return task_->spawned_at(); }
+inline share context::share() const noexcept { return is_shared_ ? task_->root_share() : peal::share(); }
 
 /// Asks one task to stop, from anywhere and at any time: also after it has ended, and after its join_handle is gone.
 /// Threads: one at a time; copies are independent.
