@@ -9,9 +9,9 @@
 
 #include <peal/detail/this_thread.hpp>
 
-#include "../uring/uring_driver.hpp"
 #include "core.hpp"
 #include "cpus.hpp"
+#include "driver_choice.hpp"
 #include "placement.hpp"
 #include "topology.hpp"
 
@@ -69,9 +69,8 @@ pool::core* pool::core::current() noexcept {
 pool::pool() : pool(pool_options()) {}
 
 pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
-    core_->scheduler.start([this, entries = options.ring_entries](unsigned) -> std::unique_ptr<rt::driver> {
-        return std::make_unique<rt::uring_driver>(entries, core_->blocking);
-    });
+    driver_choice choice = rt::driver_choice_for(options);
+    core_->scheduler.start([this, choice, entries = options.ring_entries](unsigned) { return rt::make_driver(choice, entries, core_->blocking); });
 }
 
 pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}
@@ -106,6 +105,11 @@ unsigned pool::size() const noexcept { return scheduler_->size(); }
 std::optional<int> pool::cpu_of(unsigned index) const noexcept {
     PEAL_ASSERT(index < size(), "cpu_of(): the pool has no worker of this index");
     return scheduler_->cpu_of(index);
+}
+
+const char* pool::driver_of(unsigned index) const noexcept {
+    PEAL_ASSERT(index < size(), "driver_of(): the pool has no worker of this index");
+    return scheduler_->at(index).driver().name();
 }
 
 pool_counts pool::counts() const noexcept {

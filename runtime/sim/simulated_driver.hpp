@@ -103,6 +103,7 @@ class simulated_driver final : public driver {
     std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     bool is_simulated() const noexcept override { return true; }
+    const char* name() const noexcept override { return "simulated"; }
     int shutdown_writing(int fd) noexcept override { return world_.shutdown_writing(fd); }
     time_point now() const noexcept override { return world_.now(); }
 

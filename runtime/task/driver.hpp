@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// driver: the one interface between scheduling and the outside world. One per worker. Behind it: the ring (runtime/uring), and
-// the simulation (runtime/sim).
+// driver: the one interface between scheduling and the outside world. One per worker. Behind it: the ring (runtime/uring), epoll where rings
+// are forbidden (runtime/epoll), and the simulation (runtime/sim).
 //
 // Life of an operation
 //   1 its coroutine suspends: cancel slot armed, submit() by the owner. From here the operation belongs to the driver.
@@ -72,6 +72,9 @@ class driver {
 
     /// Closes a descriptor without waiting for anything.
     virtual void close(int fd) noexcept = 0;
+
+    /// "uring", "epoll", "simulated"; nothing for those of tests.
+    virtual const char* name() const noexcept { return ""; }
 
     /// True: descriptors are the simulation's own, not the system's.
     virtual bool is_simulated() const noexcept { return false; }

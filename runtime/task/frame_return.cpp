@@ -25,8 +25,8 @@ namespace {
 
 constexpr std::int64_t always_kept = 16;            // chunks of a cache: 1 MiB
 constexpr std::int64_t much = 64;                   // chunks of all caches, 4 MiB: workers do not look up for less
-constexpr unsigned blocks_between_questions = 256;  // some microseconds: each block may be a cache miss
-constexpr unsigned blocks_between_breaths = 16;     // the owner may wait for the lock
+constexpr unsigned blocks_between_questions = is_explored ? 2 : 256;  // some microseconds: each block may be a cache miss
+constexpr unsigned blocks_between_breaths = is_explored ? 2 : 16;     // the owner may wait for the lock
 
 constexpr std::int64_t usual_frame = 256;           // bytes, guess: of larger ones a search may be in vain
 
@@ -52,7 +52,7 @@ class search {
     bool run_through_remote() noexcept {
         for (bool newer : {false, true}) {
             free_block* chain = newer ? cache_.remote.take_chain()
-                                      : cache_.put_back.exchange(nullptr, std::memory_order_acquire);  // [A2]
+                                      : cache_.put_back.exchange(nullptr, std::memory_order_relaxed);  // of a search before: under `returning`
             bool finished = sort(chain);
             if (chain != nullptr) cache_.put_back.store(chain, std::memory_order_release);  // [A2] empty, until we fill it
             if (!finished) return false;

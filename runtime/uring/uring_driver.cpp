@@ -42,15 +42,11 @@ time_point uring_driver::rough_now() const noexcept {
 // ---- the owner submits --------------------------------------------------------------------------------------------------------
 
 void uring_driver::submit(detail::operation& operation) noexcept {
-    tsan_release(&operation);
-    std::uint32_t tail = submitted_tail_.load(std::memory_order_relaxed);  // the owner is the only writer
-    if (tail - submitted_head_.load(std::memory_order_acquire) == submitted_capacity) {  // [U2]
+    while (!submitted_.try_push(operation)) {
         // A round with more operations than slots: hand them over now. What is ready stays on the ring for the next poll.
         std::lock_guard guard(lock_);
         hand_over();
     }
-    submitted_[tail % submitted_capacity].store(&operation, std::memory_order_relaxed);
-    submitted_tail_.store(tail + 1, std::memory_order_release);  // [U1]
 }
 
 void uring_driver::close(int fd) noexcept {
@@ -78,19 +74,14 @@ void uring_driver::put_on_ring(detail::operation& operation) noexcept {
 }
 
 void uring_driver::hand_over() noexcept {
-    std::uint32_t head = submitted_head_.load(std::memory_order_relaxed);  // written under the lock only
-    std::uint32_t tail = submitted_tail_.load(std::memory_order_acquire);  // [U1]
-    for (; head != tail; ++head) {
-        detail::operation& operation = *submitted_[head % submitted_capacity].load(std::memory_order_relaxed);
-        tsan_acquire(&operation);
+    submitted_.take_all([this](detail::operation& operation) {
         if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
             perform_elsewhere(operation);
         } else {
             put_on_ring(operation);
             if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
         }
-    }
-    submitted_head_.store(head, std::memory_order_release);  // [U2]
+    });
 }
 
 void uring_driver::close_under_lock(int fd) noexcept {

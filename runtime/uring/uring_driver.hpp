@@ -3,20 +3,15 @@
 
 // uring_driver: the driver on an io_uring. Life of an operation, lock discipline and parking: runtime/task/driver.hpp.
 //
-// submitted_   ring of pointers from the owner (submit) to whoever holds the lock (hand_over)
-//   submitted_tail_   written by the owner    [U1] release store / acquire load: the slot and the operation are filled
-//   submitted_head_   written under the lock  [U2] release store / acquire load: the slot may be used again
 // Everything below `lock_` is guarded by it.
 //
 // user_data of an entry: address of the operation, with the low bits telling what answered. An operation whose cancel request
 // is on the ring is not resumed before that request is answered too, so no answer meets another operation at the same address.
 
-#include <array>
-
-#include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
 
 #include "../task/driver.hpp"
+#include "../task/handover.hpp"
 #include "ring.hpp"
 
 namespace peal::rt {
@@ -34,11 +29,11 @@ class uring_driver final : public driver {
     std::chrono::nanoseconds spin_limit() const noexcept override { return std::chrono::microseconds(50); }
     std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
+    const char* name() const noexcept override { return "uring"; }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
     time_point rough_now() const noexcept override;
 
   private:
-    static constexpr std::uint32_t submitted_capacity = 256;  // pointers; full: handed over at once
     static constexpr std::uint64_t tag_mask = 7;
     static constexpr std::uint64_t tag_operation = 0;
     static constexpr std::uint64_t tag_cancel = 1;             // the answer to a cancel request
@@ -57,9 +52,7 @@ class uring_driver final : public driver {
     void reap_completions(detail::work_list& ready) noexcept;
     void arm_wake() noexcept;
 
-    std::array<detail::atomic<detail::operation*>, submitted_capacity> submitted_{};
-    alignas(64) detail::atomic<std::uint32_t> submitted_tail_{0};
-    alignas(64) detail::atomic<std::uint32_t> submitted_head_{0};
+    handover submitted_;
 
     detail::spin_lock lock_;
     ring ring_;

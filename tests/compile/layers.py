@@ -26,9 +26,10 @@ LAYERS = {
     "wheel": ["base", "task"],
     "sched": ["base", "error", "task", "wheel"],
     "uring": ["base", "error", "task"],
+    "epoll": ["base", "error", "task"],
     "sim_driver": ["base", "error", "task"],
     # 3: joins them
-    "pool": ["base", "error", "task", "sched", "uring", "wheel"],
+    "pool": ["base", "error", "task", "sched", "uring", "epoll", "wheel"],
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
     "combine": ["base", "error", "task", "time", "wheel"],
@@ -65,6 +66,7 @@ UNITS = {
     "include/peal/time/": "time",
     "runtime/base/": "base",
     "runtime/combine/": "combine",
+    "runtime/epoll/": "epoll",
     "runtime/fs/": "fs",
     "runtime/net/": "net",
     "runtime/pool/": "pool",

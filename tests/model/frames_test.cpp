@@ -144,8 +144,9 @@ struct blocks {
         for (int i = first; i < last; ++i) other.release(all[i], large_class);
         other.send_off();
     }
-    bool go_on() {
-        peal::detail::search looks(own, [](void*) { return false; }, nullptr);  // told to stop at the first question
+    /// False: it was told to stop at the first question.
+    bool go_on(bool until_the_end = true) {
+        peal::detail::search looks(own, [](void* answer) { return *static_cast<bool*>(answer); }, &until_the_end);
         return looks.run_through_remote();
     }
     void check_each_once(void* first, int expected_of_old_chunk) {
@@ -175,6 +176,19 @@ MODEL("frame memory: given back while the owner allocates", settings().preempt(2
     bool was_returned = b.own.returned.load(std::memory_order_relaxed) == 1;
     model::check(!was_returned || !is_old, "no block of a chunk that went back");
     if (!was_returned) b.check_each_once(taken, blocks_of_a_chunk);
+    end(b.own);
+}
+
+MODEL("frame memory: a search that is told to stop while the owner allocates", settings().preempt(2).stale(1).at_most(12'000).at_random(6'000)) {
+    blocks b;
+    b.release(0, blocks_of_a_chunk - 4);
+    void* taken = nullptr;
+    model::parallel([&] { use(taken = b.own.allocate(large_class), 5); },
+                    [&] {
+                        b.release(blocks_of_a_chunk - 4, blocks_of_a_chunk);
+                        static_cast<void>(b.go_on(false));
+                    });
+    b.check_each_once(taken, blocks_of_a_chunk);
     end(b.own);
 }
 

@@ -9,6 +9,7 @@
 #include <sched/injection_queue.hpp>
 #include <sched/run_queue.hpp>
 #include <sched/shares.hpp>
+#include <task/handover.hpp>
 
 #include "runner.hpp"
 
@@ -264,6 +265,38 @@ MODEL("shares: two push, one takes", settings().preempt(3).stale(3)) {
 // ---- mpsc stack --------------------------------------------------------------------------------------------------------------------
 
 using stack = peal::rt::mpsc_stack<peal::detail::work_item, &peal::detail::work_item::next>;
+
+/// With the payload of an item.
+struct submitted_item : peal::detail::operation {
+    submitted_item() : operation(peal::detail::operation_kind::nop) {}
+    item inside;
+};
+
+struct handover_state {
+    peal::rt::handover queue;
+    peal::detail::spin_lock lock;  // of the driver
+    submitted_item all[3];
+
+    void take() {
+        std::lock_guard guard(lock);
+        queue.take_all([](peal::detail::operation& taken) { static_cast<submitted_item&>(taken).inside.take(1); });
+    }
+};
+
+MODEL("handover: the owner submits more than fits, and another takes, too", settings().preempt(3).stale(3)) {
+    handover_state state;
+    model::parallel(
+        [&] {
+            for (submitted_item& each : state.all) {
+                each.inside.fill(1);
+                while (!state.queue.try_push(each)) state.take();
+            }
+        },
+        [&] { state.take(); });
+    state.take();
+    for (submitted_item& each : state.all) model::check(each.inside.taken.get() == 1, "each is taken");
+    model::check(state.queue.empty(), "and nothing is left");
+}
 
 MODEL("mpsc stack: two push, one takes, in order", settings().preempt(4).stale(4).spurious(2)) {
     stack pushed;

@@ -33,6 +33,14 @@ enum class placement : unsigned char {
                // has one. Few workers have all caches and memory controllers to themselves
 };
 
+/// By what workers reach the outside.
+enum class driver_choice : unsigned char {
+    automatic,  // io_uring; where the system refuses it (containers by default, old kernels, limits): epoll, and a line on standard error says why.
+                // The environment may say more: PEAL_DRIVER=uring, or epoll
+    uring,      // or the pool is not made, and the error says why
+    epoll,      // the same results, by more system calls
+};
+
 /// How a pool is made. Set what you need; the rest has sensible values.
 class pool_options {
   public:
@@ -49,6 +57,8 @@ class pool_options {
     peal::one_per one_per = peal::one_per::cpu;                   // with a number of workers, it matters for `placement` only
     peal::placement placement = peal::placement::anywhere;        // more workers than CPUs or cores: it begins again with the first
     std::vector<int> pin_to_cpus;                                 // worker i runs on CPU pin_to_cpus[i % size]; not beside a placement
+
+    driver_choice driver = driver_choice::automatic;
 
     unsigned blocking_threads = 64;    // at most so many for peal::blocking(), made when needed; more calls wait
     unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
@@ -241,6 +251,8 @@ class PEAL_EXPORT pool {
     unsigned size() const noexcept;
     /// The CPU that a worker is pinned to; none if the system decides. Requires: index < size() (asserted).
     std::optional<int> cpu_of(unsigned index) const noexcept;
+    /// By what worker `index` reaches the outside: "uring" or "epoll".
+    const char* driver_of(unsigned index) const noexcept;
     pool_counts counts() const noexcept;
 
     /// Stops accepting tasks from outside, lets those that run end by themselves until `drain` (they may still spawn), then asks

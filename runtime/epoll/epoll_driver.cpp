@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+
+#include "epoll_driver.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <mutex>
+#include <new>
+#include <system_error>
+
+#include "../task/blocking_threads.hpp"
+#include "../task/perform.hpp"
+#include "attempt.hpp"
+
+namespace peal::rt {
+
+namespace {
+
+constexpr int events_at_once = 64;
+
+bool is_writing(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect;
+}
+
+bool can_be_tried(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return is_writing(kind) || kind == accept || kind == receive || kind == receive_many || kind == read || kind == read_many;
+}
+
+}  // namespace
+
+epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
+    epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1 for a worker (raise `ulimit -n`?)");
+    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_event woken{};
+    woken.events = EPOLLIN | EPOLLET;  // never read: each write is an event, and costs nobody a read
+    woken.data.fd = wake_fd_;
+    if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &woken) != 0) {
+        int error_number = errno;
+        ::close(wake_fd_);
+        ::close(epoll_fd_);
+        throw std::system_error(error_number, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
+    }
+}
+
+epoll_driver::~epoll_driver() {
+    ::close(wake_fd_);
+    ::close(epoll_fd_);
+}
+
+detail::work_list& epoll_driver::watch::list_of(const detail::operation& operation) noexcept {
+    return is_writing(operation.kind) ? writing : reading;
+}
+
+// ---- the owner submits --------------------------------------------------------------------------------------------------------
+
+void epoll_driver::submit(detail::operation& operation) noexcept {
+    while (!submitted_.try_push(operation)) {
+        std::lock_guard guard(lock_);
+        hand_over();
+    }
+}
+
+void epoll_driver::close_under_lock(int fd) noexcept {
+    // By a thread: the last close of a file may write it back first.
+    struct closing final : blocking_job {
+        explicit closing(int fd) noexcept : blocking_job(&closing::perform), fd(fd) {}
+        static void perform(blocking_job& self) noexcept {
+            auto& me = static_cast<closing&>(self);
+            ::close(me.fd);
+            delete &me;
+        }
+        int fd;
+    };
+    if (auto* made = new (std::nothrow) closing(fd)) {
+        elsewhere().files.run(*made);
+    } else {
+        ::close(fd);
+    }
+}
+
+// ---- under the lock -----------------------------------------------------------------------------------------------------------
+
+void epoll_driver::hand_over() noexcept {
+    submitted_.take_all([this](detail::operation& operation) { begin(operation); });
+}
+
+void epoll_driver::begin(detail::operation& operation) noexcept {
+    if (operation.cancel_requested) return has_happened(operation, -ECANCELED);  // the request overtook the hand-over
+    if (operation.kind == detail::operation_kind::nop) return has_happened(operation, 0);
+    if (!can_be_tried(operation.kind)) return perform_elsewhere(operation);
+    // What is received has mostly not come yet: a try would cost a system call for nothing.
+    if (operation.kind == detail::operation_kind::receive) {
+        watch* watched = watch_of(operation.fd);
+        if (watched != nullptr && !watched->try_first) return wait_for_readiness(operation);
+    }
+    std::int32_t outcome = attempt(operation, readiness::unknown);
+    if (outcome == would_wait) return wait_for_readiness(operation);
+    if (outcome == must_block) return perform_elsewhere(operation);
+    has_happened(operation, outcome);
+}
+
+void epoll_driver::wait_for_readiness(detail::operation& operation) noexcept {
+    watch* watched = watch_of(operation.fd);
+    if (watched == nullptr) return has_happened(operation, -ENOMEM);
+    watched->list_of(operation).push_back(operation);
+    operation.in_kernel = true;
+    ++in_flight_;
+    int refused = arm(operation.fd, *watched);
+    if (refused == 0) return;
+    take_out(operation);
+    if (refused == EPERM && can_perform(operation.kind)) return perform_elsewhere(operation);  // a file: it does not know of waiting
+    has_happened(operation, -refused);
+}
+
+/// Requires: it stands in a list.
+void epoll_driver::take_out(detail::operation& operation) noexcept {
+    watch& watched = *watch_of(operation.fd);
+    detail::work_list& waiting = watched.list_of(operation);
+    detail::work_list others;
+    while (!waiting.empty()) {
+        detail::work_item& each = waiting.pop_front();
+        if (&each != &operation) others.push_back(each);
+    }
+    waiting.append(others);
+    operation.in_kernel = false;
+    --in_flight_;
+    watched.armed = 0;  // the number may come to mean something else unseen: whoever waits next arms anew
+}
+
+void epoll_driver::has_happened(detail::operation& operation, std::int32_t outcome) noexcept {
+    if (operation.kind == detail::operation_kind::receive && outcome >= 0) {
+        if (watch* watched = watch_of(operation.fd)) watched->try_first = static_cast<std::uint64_t>(outcome) == operation.length;
+    }
+    operation.outcome = outcome;
+    ++operation.outstanding;
+    happened_.push_back(operation);
+}
+
+void epoll_driver::complete(detail::work_list& ready) noexcept {
+    while (!happened_.empty()) {
+        auto& operation = static_cast<detail::operation&>(happened_.pop_front());
+        completed(operation, operation.outcome, ready);
+    }
+}
+
+void epoll_driver::cancel_in_flight(detail::operation& operation) noexcept {
+    take_out(operation);
+    has_happened(operation, -ECANCELED);
+}
+
+/// Null: there is no memory.
+epoll_driver::watch* epoll_driver::watch_of(int fd) noexcept {
+    auto number = static_cast<std::size_t>(std::max(fd, 0));  // the kernel says what is wrong with a negative one
+    try {
+        if (number >= watches_.size()) watches_.resize(std::max(number + 1, watches_.size() * 2));
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+    return &watches_[number];
+}
+
+/// Gives 0 or the errno.
+int epoll_driver::arm(int fd, watch& watched) noexcept {
+    std::uint32_t wanted = (watched.reading.empty() ? 0u : EPOLLIN | EPOLLRDHUP) | (watched.writing.empty() ? 0u : EPOLLOUT + 0u);
+    if ((wanted & ~watched.armed) == 0) return 0;
+    epoll_event event{};
+    event.events = wanted | EPOLLONESHOT;
+    event.data.fd = fd;
+    bool known = std::exchange(watched.is_known, true);
+    int refused = ::epoll_ctl(epoll_fd_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    if (refused != 0 && errno == (known ? ENOENT : EEXIST)) {
+        refused = ::epoll_ctl(epoll_fd_, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+    }
+    watched.armed = refused == 0 ? wanted : 0;
+    return refused == 0 ? 0 : errno;
+}
+
+void epoll_driver::try_again(detail::work_list& waiting) noexcept {
+    detail::work_list still;
+    while (!waiting.empty()) {
+        auto& operation = static_cast<detail::operation&>(waiting.pop_front());
+        std::int32_t outcome = still.empty() ? attempt(operation, readiness::told) : would_wait;
+        if (outcome == would_wait) {
+            still.push_back(operation);
+            continue;
+        }
+        operation.in_kernel = false;
+        --in_flight_;
+        if (outcome == must_block) {
+            perform_elsewhere(operation);
+        } else {
+            has_happened(operation, outcome);
+        }
+    }
+    waiting.append(still);
+}
+
+void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
+    for (int i = 0; i < count; ++i) {
+        int fd = events[i].data.fd;
+        if (fd == wake_fd_) continue;
+        watch& watched = *watch_of(fd);
+        watched.armed = 0;
+        constexpr std::uint32_t both = EPOLLERR | EPOLLHUP;
+        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading);
+        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing);
+        if (watched.reading.empty() && watched.writing.empty()) continue;
+        if (int refused = arm(fd, watched)) {
+            for (detail::work_list* waiting : {&watched.reading, &watched.writing}) {
+                while (!waiting->empty()) {
+                    auto& operation = static_cast<detail::operation&>(waiting->pop_front());
+                    operation.in_kernel = false;
+                    --in_flight_;
+                    has_happened(operation, -refused);
+                }
+            }
+        }
+    }
+}
+
+// ---- rounds -------------------------------------------------------------------------------------------------------------------
+
+int epoll_driver::wait_for_events(epoll_event* events, int most, time_point deadline) noexcept {
+    if (deadline == time_point::min()) return ::epoll_wait(epoll_fd_, events, most, 0);
+    if (deadline == time_point::max()) return ::epoll_wait(epoll_fd_, events, most, -1);
+    auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
+    if (has_fine_timeout_) {
+        timespec limit{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+        int count = ::epoll_pwait2(epoll_fd_, events, most, &limit, nullptr);
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+        has_fine_timeout_ = false;  // Linux before 5.11, or a filter
+    }
+    auto rounded_up = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    return ::epoll_wait(epoll_fd_, events, most, static_cast<int>(std::min<std::int64_t>(rounded_up, 1'000'000'000)));
+}
+
+void epoll_driver::reap(detail::work_list& ready) noexcept {
+    std::lock_guard guard(lock_);
+    if (!has_messages() && submitted_.empty()) return;
+    hand_over();
+    take_messages(ready);
+    complete(ready);
+}
+
+void epoll_driver::poll(detail::work_list& ready) noexcept {
+    std::lock_guard guard(lock_);
+    hand_over();
+    take_messages(ready);
+    complete(ready);
+    if (in_flight_ == 0) return;
+    std::array<epoll_event, events_at_once> events;
+    use_events(events.data(), wait_for_events(events.data(), events_at_once, time_point::min()));
+    complete(ready);
+}
+
+void epoll_driver::do_wait(detail::work_list& ready, time_point deadline) noexcept {
+    std::lock_guard guard(lock_);
+    hand_over();
+    take_messages(ready);
+    complete(ready);
+    std::array<epoll_event, events_at_once> events;
+    use_events(events.data(), wait_for_events(events.data(), events_at_once, ready.empty() ? deadline : time_point::min()));
+    complete(ready);
+}
+
+void epoll_driver::interrupt() noexcept {
+    std::uint64_t one = 1;
+    if (::write(wake_fd_, &one, sizeof one) != sizeof one) {  // as in uring_driver
+        PEAL_ASSERT(false, "a worker could not be woken: its event descriptor was closed by somebody else");
+    }
+}
+
+}  // namespace peal::rt
