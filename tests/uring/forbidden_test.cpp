@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 
-// Where rings cannot be had, the pool says what was tried, what the system answered and what to set.
+// Where rings cannot be had: a pool that must have them says what was tried, what the system answered and what to set; one that may choose uses
+// epoll, and says that once.
 
+#include <peal/fs/file.hpp>
 #include <peal/pool/pool.hpp>
+#include <peal/time/sleep.hpp>
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -20,11 +26,41 @@ namespace {
 /// The text of the error that making a pool throws; empty if it throws none.
 std::string text_of_failure(unsigned workers = 2) {
     try {
-        peal::pool pool{peal::pool_options(workers)};
+        peal::pool_options options(workers);
+        options.driver = peal::driver_choice::uring;
+        peal::pool pool{options};
         return "";
     } catch (const std::system_error& failure) {
         return failure.what();
     }
+}
+
+/// Two pools that choose, and what they do: the outside, a timer, a blocking thread.
+void use_what_there_is() {
+    ::unsetenv("PEAL_DRIVER");
+    for (int i = 0; i < 2; ++i) {
+        peal::pool pool(peal::pool_options(2));
+        CHECK(std::string(pool.driver_of(0)) == "epoll");
+        CHECK(std::string(pool.driver_of(1)) == "epoll");
+        auto read = [] { return peal::fs::read_file("/proc/self/stat"); };
+        CHECK(!pool.run(read).empty());
+        auto rest = [] { return peal::sleep_for(std::chrono::milliseconds(1)); };
+        auto sleeping = [&rest]() -> peal::task<int> {
+            co_await rest();
+            co_return 7;
+        };
+        CHECK(pool.run(sleeping) == 7);
+    }
+}
+
+void check_fallback(const std::string& name, const std::string& reason) {
+    auto ended = support::run_case(name);
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+    auto found = ended.output.find("peal: using epoll");
+    REQUIRE(found != std::string::npos);
+    CHECK(ended.output.find("peal: using epoll", found + 1) == std::string::npos);
+    CHECK(ended.output.find(reason, found) != std::string::npos);
 }
 
 bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
@@ -70,11 +106,57 @@ TEST_CASE("child: no memory may be locked", "[.child]") {
     CHECK(says(text, "ulimit -l"));
 }
 
+TEST_CASE("child: a choice without io_uring_setup", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_setup, EPERM);
+    use_what_there_is();
+}
+
+TEST_CASE("child: a choice without io_uring in the kernel", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_setup, ENOSYS);
+    use_what_there_is();
+}
+
+TEST_CASE("child: a choice without io_uring_enter", "[.child]") {
+    support::forbid_system_call(SYS_io_uring_enter, EPERM);
+    use_what_there_is();
+}
+
+TEST_CASE("child: a choice without locked memory", "[.child]") {
+    support::set_limit(RLIMIT_MEMLOCK, 0);
+    support::give_up_root();
+    if (text_of_failure().empty()) {
+        std::printf("peal: using epoll: limit of locked memory\n");  // what the parent looks for: this kernel does not count rings
+        return;
+    }
+    use_what_there_is();
+}
+
+TEST_CASE("child: an environment that says nonsense", "[.child]") {
+    ::setenv("PEAL_DRIVER", "kqueue", 1);
+    std::string text;
+    try {
+        peal::pool pool{peal::pool_options(1)};
+    } catch (const std::invalid_argument& failure) {
+        text = failure.what();
+    }
+    CAPTURE(text);
+    CHECK(says(text, "PEAL_DRIVER=kqueue"));
+    CHECK(says(text, "must be uring or epoll"));
+    ::setenv("PEAL_DRIVER", "epoll", 1);
+    peal::pool pool{peal::pool_options(1)};
+    CHECK(std::string(pool.driver_of(0)) == "epoll");
+    peal::pool_options options(1);
+    options.driver = peal::driver_choice::uring;
+    peal::pool other{options};
+    CHECK(std::string(other.driver_of(0)) == "uring");  // what the program says counts
+}
+
 TEST_CASE("child: little memory may be locked", "[.child]") {
     support::set_limit(RLIMIT_MEMLOCK, 64 * 1024);
     support::give_up_root();
     peal::pool_options options(2);
     options.ring_entries = 4096;  // does not fit: smaller rings are made
+    options.driver = peal::driver_choice::uring;
     peal::pool pool(options);
     CHECK(peal::sync_wait(pool.offload([] { return 7; })) == 7);
 }
@@ -125,6 +207,19 @@ TEST_CASE("forbidden: rings become smaller when little memory may be locked") {
 
 TEST_CASE("forbidden: the error names the limit of descriptors, and the workers that started are gone") {
     auto ended = support::run_case("child: descriptors run out while workers start");
+    INFO(ended.output);
+    CHECK(ended.succeeded());
+}
+
+TEST_CASE("forbidden: a pool that may choose uses epoll, and says once why") {
+    check_fallback("child: a choice without io_uring_setup", "seccomp");
+    check_fallback("child: a choice without io_uring in the kernel", "has no io_uring");
+    check_fallback("child: a choice without io_uring_enter", "entering a ring");
+    check_fallback("child: a choice without locked memory", "limit of locked memory");
+}
+
+TEST_CASE("forbidden: PEAL_DRIVER decides what the program leaves open") {
+    auto ended = support::run_case("child: an environment that says nonsense");
     INFO(ended.output);
     CHECK(ended.succeeded());
 }
