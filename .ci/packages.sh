@@ -15,7 +15,7 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 needs_of() {
     case $1 in
         build) echo cxx meson ninja pkg-config liburing libcrypto ;;
-        test) echo catch2 benchmark hwloc curl nc redis-tools python3 ;;
+        test) echo catch2 benchmark hwloc json curl nc redis-tools python3 ;;
         sanitize) echo gcc-sanitizers ;;
         bench) echo benchmark asio redis-server redis-tools ;;
         compare) echo tbb asio openmp-clang go cargo tokio rayon ;;
@@ -37,6 +37,7 @@ libcrypto      | libcrypto of OpenSSL 3.0                          | libssl-dev 
 catch2         | Catch2 (or subprojects/catch2.wrap)               | catch2          | catch-devel               | catch2
 benchmark      | Google Benchmark (or subprojects/google-benchmark.wrap) | libbenchmark-dev | google-benchmark-devel | benchmark
 hwloc          | hwloc 2.5 or newer                                | libhwloc-dev    | hwloc-devel               | hwloc
+json           | nlohmann_json                                     | nlohmann-json3-dev | json-devel             | nlohmann-json
 curl           | curl                                              | curl            | curl                      | curl
 nc             | netcat                                            | netcat-openbsd  | nmap-ncat                 | openbsd-netcat
 redis-tools    | redis-cli and redis-benchmark                     | redis-tools     | /usr/bin/redis-benchmark  | valkey
@@ -97,6 +98,7 @@ have() {
         catch2) pkg-config --exists catch2-with-main || pkg-config --exists catch2 || unpacked catch2 ;;
         benchmark) pkg-config --exists benchmark || unpacked google-benchmark ;;
         hwloc) pkg-config --exists 'hwloc >= 2.5' ;;
+        json) pkg-config --exists nlohmann_json ;;
         redis-tools) command_there redis-cli && command_there redis-benchmark ;;
         gcc-sanitizers) links g++ address,undefined && links g++ thread ;;
         asio) compiles '#if !__has_include(<asio.hpp>)

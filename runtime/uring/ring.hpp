@@ -59,7 +59,9 @@ class ring {
     }
 
     bool supports(unsigned opcode) const noexcept { return opcode < 64 && (opcodes_ >> opcode & 1) != 0; }
-    unsigned entries() const noexcept { return ring_.sq.ring_entries; }
+    bool is_cooperative() const noexcept { return (ring_.flags & IORING_SETUP_COOP_TASKRUN) != 0; }
+    bool is_registered() const noexcept { return registered_; }
+    bool sleeps_as_idle() const noexcept { return wait_flags_ != 0; }
 
   private:
     void probe();

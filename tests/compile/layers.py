@@ -41,6 +41,8 @@ LAYERS = {
     "process": ["base", "error", "io", "task", "time", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
+    # a program beside the library
+    "doctor": ["base", "pool", "uring"],
     "everything": ["combine", "error", "fs", "io", "net", "parallel", "pool", "process", "sync", "task", "time"],
 }
 
@@ -66,6 +68,7 @@ UNITS = {
     "include/peal/time/": "time",
     "runtime/base/": "base",
     "runtime/combine/": "combine",
+    "runtime/doctor/": "doctor",
     "runtime/epoll/": "epoll",
     "runtime/fs/": "fs",
     "runtime/net/": "net",
