@@ -15,6 +15,7 @@
 #include <peal/io/buffer.hpp>
 #include <peal/io/buffered_reader.hpp>
 #include <peal/io/buffered_writer.hpp>
+#include <peal/io/copy.hpp>
 #include <peal/io/framing.hpp>
 #include <peal/io/memory_stream.hpp>
 #include <peal/io/stream.hpp>
