@@ -84,7 +84,7 @@ class memory_pipe : public std::enable_shared_from_this<memory_pipe> {
     /// Under the lock.
     bool may_go_on(memory_operation& operation) const noexcept {
         if (operation.way_ == direction::read) {
-            operation.at_hand_ = read_ended_ ? 0 : size_;
+            operation.at_hand_ = size_;
             return size_ != 0 || read_ended_ || write_ended_;
         }
         bool broken = read_ended_ || write_ended_;

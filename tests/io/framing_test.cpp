@@ -131,6 +131,12 @@ TEST_CASE("frames: may be as long as the limit, and not longer") {
         flush(to);
         CHECK(stream.written == (length > limit ? "" : sent));
     }
+    // All of it is buffered already.
+    scripted_stream whole("\0\0\0\1a\0\0\0\6abcdef"s, {});
+    reader large(whole, 100);
+    CHECK(frame_of(large, limit) == "'a'");
+    CHECK(frame_of(large, limit) == "too long");
+    CHECK(frame_of(large, limit + 1) == "'abcdef'");
     // As soon as the length is there.
     scripted_stream stream("\0\0\0\6"s, {}, scripted_stream::at_end::error);
     reader in(stream, limit + 4);
