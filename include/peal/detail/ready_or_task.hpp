@@ -15,7 +15,7 @@ namespace peal::detail {
 /// `Request` has `at_once()`, which gives an optional value and does not throw, and `rest()`, the task for when there is none. Errors are
 /// the task's. What is at hand is given without a look at whether a stop was requested.
 template <class T, class Request>
-class [[nodiscard("await it")]] ready_or_task {
+class [[nodiscard("a buffered read or write does nothing until it is awaited")]] ready_or_task {
   public:
     template <class... Arguments>
     explicit ready_or_task(Arguments&&... arguments) noexcept : request_(std::forward<Arguments>(arguments)...) {}
