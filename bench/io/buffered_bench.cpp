@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Measures: lines, parts up to "\r\n" and frames of 26 bytes out of a buffered_reader, and writes of 10 bytes into a buffered_writer, per piece, from and to
-//   a stream that is always ready; and bytes through a memory_stream, per write and read of 64 bytes, by one task.
+// Measures: lines, parts up to "\r\n" and frames of 26 bytes out of a buffered_reader, and writes of 10 bytes into a buffered_writer, per piece, from
+//   and to a stream that is always ready; and a memory_stream, per write and read of 64 bytes by one task.
 //   bare: the same lines by memchr in one piece of memory. Allocations per piece are to be 0.000.
 // Not: waiting, sockets (net/echo).
 

@@ -23,9 +23,11 @@ def main():
     os.makedirs(findings, exist_ok=True)
     before = set(os.listdir(findings))
     prefix = os.path.join(findings, os.path.basename(program) + "-")
+    watch = "halt_on_error=1:print_stacktrace=1"  # else UBSan tells, and the target goes on
+    environment = {**os.environ, "UBSAN_OPTIONS": ":".join(filter(None, [watch, os.environ.get("UBSAN_OPTIONS")]))}
     with tempfile.TemporaryDirectory() as made:
         status = subprocess.run([program, made, seeds, f"-max_total_time={seconds}", f"-artifact_prefix={prefix}", "-max_len=2000", "-timeout=20",
-                                 "-rss_limit_mb=2048", "-print_final_stats=1"], check=False).returncode
+                                 "-rss_limit_mb=2048", "-print_final_stats=1"], check=False, env=environment).returncode
     if status == 0:
         return 0
     for name in sorted(set(os.listdir(findings)) - before):
