@@ -20,7 +20,6 @@ LAYERS = {
     "base": [],
     "error": ["base"],
     # 1
-    "io": ["base"],
     "task": ["base", "error"],                        # with the driver seam, operations and blocking threads
     # 2: what stands behind or beside the seam. They do not know each other, but for the wheel, which every worker holds.
     "wheel": ["base", "task"],
@@ -33,6 +32,7 @@ LAYERS = {
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
     "combine": ["base", "error", "task", "time", "wheel"],
+    "io": ["base", "combine", "error", "task"],       # concepts that net, fs and process share, and what is built on them
     "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
     "net": ["base", "error", "io", "task", "time"],
@@ -71,6 +71,7 @@ UNITS = {
     "runtime/doctor/": "doctor",
     "runtime/epoll/": "epoll",
     "runtime/fs/": "fs",
+    "runtime/io/": "io",
     "runtime/net/": "net",
     "runtime/pool/": "pool",
     "runtime/process/": "process",
