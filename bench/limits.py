@@ -88,9 +88,8 @@ ECHO_ROWS = [
     EchoRow('echo_64k', 64, 65536, SATURATED, buffer_bytes=65536),
     EchoRow('echo_2_workers', 64, 64, SATURATED, workers=2),
 ]
-IDLE = 'idle'
 READ_DEPTHS = [1, 32, 128]
-READ_ROWS = {'read_cached': False, 'read_direct': True}  # name: with O_DIRECT?
+READERS = ['pread', 'limit ring', 'limit fixed', 'peal', 'fio']
 
 
 def ratios(own, base):
@@ -111,13 +110,15 @@ def ratio_cell(own, name, base):
 # ---- echo -----------------------------------------------------------------------------------------------------------------
 
 
-def echo_round(options, row, known, results):
+def echo_rounds(options, row, known, results):
     servers = list(row.servers(known).items())
-    random.shuffle(servers)
-    for name, command in servers:
-        with server(row.place(options), *command) as (pid, port):
-            measured = load(row.place(options), pid, port, *row.load_arguments(), *for_seconds(options.seconds, options.seconds / 3))
-        results.setdefault(name, {'rounds': []})['rounds'].append(measured)
+    for turn in range(options.rounds):
+        random.shuffle(servers)  # so that none always comes after the same other one
+        for name, command in servers:
+            with server(row.place(options), *command) as (pid, port):
+                measured = load(row.place(options), pid, port, *row.load_arguments(), *for_seconds(options.seconds, options.seconds / 3))
+            results.setdefault(name, {'rounds': []})['rounds'].append(measured)
+        print(f'{row.name}: round {turn + 1}/{options.rounds} done', file=sys.stderr)
 
 
 def count_calls(options, row, known, results):
@@ -130,7 +131,10 @@ def count_calls(options, row, known, results):
             results[name]['calls_per_request'] = sum(calls.values())
 
 
-def echo_table(row, known, results):
+def echo(options, row, known, results):
+    echo_rounds(options, row, known, results)
+    if row.count_calls and not options.smoke:
+        count_calls(options, row, known, results)
     cpu = {name: [measured['server_cpu_us_per_request'] for measured in results[name]['rounds']] for name in row.servers(known)}
     rate = {name: [measured['requests_per_second'] for measured in results[name]['rounds']] for name in cpu}
     base = best_limit(cpu)
@@ -148,7 +152,7 @@ def echo_table(row, known, results):
 # ---- memory ---------------------------------------------------------------------------------------------------------------
 
 
-def idle_table(options, known, results):
+def idle(options, known, results):
     rows = [['server', 'bytes per connection', 'resident before']]
     connections = 50 if options.smoke else 10_000
     for name in known:
@@ -158,7 +162,7 @@ def idle_table(options, known, results):
             held = load(options, pid, port, '--idle', str(connections), '--hold', '0.5')
         results[name] = held
         rows.append([name, f'{held["server_bytes_per_connection"]:.0f}', f'{held["server_resident_bytes_before"] / 2**20:.1f} MiB'])
-    return f'{IDLE}: memory of the process for {connections} connections, one echo of 64 bytes each\n{table(rows)}'
+    return f'idle: memory of the process for {connections} connections, one echo of 64 bytes each\n{table(rows)}'
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------
@@ -210,31 +214,44 @@ def read_by_fio(options, path, depth, direct):
     return runtime_ns / reads, (job['usr_cpu'] + job['sys_cpu']) / 100 * runtime_ns / reads
 
 
-def read_round(options, name, path, results):
-    direct = READ_ROWS[name]
-    for depth in READ_DEPTHS:
-        todo = [(reader, lambda command=command: read_by_program(options, command, path, depth, direct))
-                for reader, command in readers(options, depth).items()]
-        if shutil.which('fio') and not options.smoke:
-            todo.append(('fio', lambda: read_by_fio(options, path, depth, direct)))
-        random.shuffle(todo)
-        for reader, measure in todo:
-            results.setdefault(str(depth), {}).setdefault(reader, []).append(measure())
+def read_rounds(options, direct, path, results):
+    for _ in range(options.rounds):
+        for depth in READ_DEPTHS:
+            todo = [(reader, lambda command=command: read_by_program(options, command, path, depth, direct))
+                    for reader, command in readers(options, depth).items()]
+            if shutil.which('fio') and not options.smoke:
+                todo.append(('fio', lambda: read_by_fio(options, path, depth, direct)))
+            random.shuffle(todo)
+            for reader, measure in todo:
+                results.setdefault(str(depth), {}).setdefault(reader, []).append(measure())
 
 
-def read_table(name, results):
+def read(options, name, direct, results):
+    path = Path(f'run-io-{os.getpid()}.bin')  # in the current folder, which has to be on a disk
+    try:
+        make_file(path, (1 if options.smoke else 256) * 256)
+        read_rounds(options, direct, path, results)
+    finally:
+        path.unlink(missing_ok=True)
     rows = [['reader', 'CPU ns/read', 'of limit', 'ns/read', 'of limit']]
     for depth, by_reader in results.items():
         cpu, wall = ({reader: [each[index] for each in figures] for reader, figures in by_reader.items()} for index in (1, 0))
         base = best_limit(cpu)
-        for reader in sorted(cpu, key=['pread', 'limit ring', 'limit fixed', 'peal', 'fio'].index):
+        for reader in sorted(cpu, key=READERS.index):
             rows.append([f'{depth}: {reader}' + (' *' if reader == base else ''), spread(cpu[reader], '%.0f'), ratio_cell(cpu, reader, base),
                          spread(wall[reader], '%.0f'), ratio_cell(wall, reader, base)])
-    where = 'past the page cache (O_DIRECT)' if READ_ROWS[name] else 'in the page cache'
+    where = 'past the page cache (O_DIRECT)' if direct else 'in the page cache'
     return f'{name}: random reads of 4 KiB {where}, so many at a time\n{table(rows)}'
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------------
+
+
+# Name: what measures it and gives a table.
+WORKLOADS = {row.name: lambda options, known, results, row=row: echo(options, row, known, results) for row in ECHO_ROWS}
+WORKLOADS |= {'idle': idle,
+              'read_cached': lambda options, known, results: read(options, 'read_cached', False, results),
+              'read_direct': lambda options, known, results: read(options, 'read_direct', True, results)}
 
 
 def known_servers(options):
@@ -254,39 +271,18 @@ def io(options):
     if options.smoke:
         options.seconds, options.rounds = 0.05, 1
     known = known_servers(options)
-    names = [name for name in [*(row.name for row in ECHO_ROWS), IDLE, *READ_ROWS] if re.search(options.only, name)]
-    if not names:
-        fail(f'no workload fits {options.only!r}; there are: {", ".join([*(row.name for row in ECHO_ROWS), IDLE, *READ_ROWS])}')
-    echo_rows = [row for row in ECHO_ROWS if row.name in names]
-    read_rows = [name for name in READ_ROWS if name in names]
+    workloads = {name: measure for name, measure in WORKLOADS.items() if re.search(options.only, name)}
+    if not workloads:
+        fail(f'no workload fits {options.only!r}; there are: {", ".join(WORKLOADS)}')
     about = machine(options)
-    results = {name: {} for name in names}
-
-    path = Path(f'run-io-{os.getpid()}.bin')  # in the current folder, which has to be on a disk
-    try:
-        if read_rows:
-            make_file(path, (1 if options.smoke else 256) * 256)
-        for turn in range(options.rounds):
-            for row in echo_rows:
-                echo_round(options, row, known, results[row.name])
-            for name in read_rows:
-                read_round(options, name, path, results[name])
-            print(f'round {turn + 1}/{options.rounds} done', file=sys.stderr)
-    finally:
-        path.unlink(missing_ok=True)
-    for row in echo_rows:
-        if row.count_calls and not options.smoke:
-            count_calls(options, row, known, results[row.name])
-
+    results = {}
     parts = [f'{options.rounds} rounds of {options.seconds:g} s, servers on CPU {options.server_cpu}, load on CPU {options.load_cpu}; '
              'median (min-max)\nof limit: of what is marked *, the limit with the least CPU time; median of the ratios of each round']
-    parts += [echo_table(row, known, results[row.name]) for row in echo_rows]
-    if IDLE in names:
-        parts.append(idle_table(options, known, results[IDLE]))
-    parts += [read_table(name, results[name]) for name in read_rows]
-    text = '\n\n'.join(parts)
-    print(text)
+    for name, measure in workloads.items():
+        parts.append(measure(options, known, results.setdefault(name, {})))
+        print(parts[-1] + '\n', flush=True)
+    print(parts[0])
     if options.text:
         context = '\n'.join(f'{key}: {value}' for key, value in about.items())
-        options.text.write_text(f'{context}\n\n{text}\n')
+        options.text.write_text('\n\n'.join([context, *parts]) + '\n')
     finish(options, {'machine': about, 'seconds': options.seconds, 'results': results})
