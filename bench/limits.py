@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""run.py io: servers and readers of files, peal's and its peers', beside the limit: what programs on liburing alone get from this kernel."""
+"""run.py io: servers and readers of files beside the limit: what programs on liburing alone get from this kernel."""
 
 import argparse
 import json
@@ -62,7 +62,7 @@ class EchoRow:
             if self.buffer_bytes and name not in SAME_BUFFER:
                 chosen[name] += ['--buffer', str(self.buffer_bytes)]
             if self.buffer_bytes and name in LIMITS:
-                chosen[name] += ['--buffers', '32']
+                chosen[name] += ['--buffers', '4']  # they stay in the cache
         return chosen
 
     def load_arguments(self):
@@ -238,7 +238,8 @@ def read(options, name, direct, results):
         cpu, wall = ({reader: [each[index] for each in figures] for reader, figures in by_reader.items()} for index in (1, 0))
         base = best_limit(cpu)
         for reader in sorted(cpu, key=READERS.index):
-            rows.append([f'{depth}: {reader}' + (' *' if reader == base else ''), spread(cpu[reader], '%.0f'), ratio_cell(cpu, reader, base),
+            rows.append([f'{depth}: {reader}' + (' *' if reader == base else ''),
+                         spread(cpu[reader], '%.0f'), ratio_cell(cpu, reader, base),
                          spread(wall[reader], '%.0f'), ratio_cell(wall, reader, base)])
     where = 'past the page cache (O_DIRECT)' if direct else 'in the page cache'
     return f'{name}: random reads of 4 KiB {where}, so many at a time\n{table(rows)}'

@@ -98,7 +98,9 @@ inline int open_to_read(const read_options& options) {
 
 inline std::uint64_t blocks_of(int fd) {
     struct stat status {};
-    if (::fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(page_bytes)) throw std::runtime_error("the file is too short");
+    if (::fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(page_bytes)) {
+        throw std::runtime_error("the file is too short");
+    }
     return static_cast<std::uint64_t>(status.st_size) / page_bytes;
 }
 
@@ -127,7 +129,9 @@ class measured_reads {
     static double cpu_ns() {  // of all threads, the kernel's for this process, too
         rusage used{};
         ::getrusage(RUSAGE_SELF, &used);
-        const auto ns = [](const timeval& time) { return 1e9 * static_cast<double>(time.tv_sec) + 1e3 * static_cast<double>(time.tv_usec); };
+        const auto ns = [](const timeval& time) {
+            return 1e9 * static_cast<double>(time.tv_sec) + 1e3 * static_cast<double>(time.tv_usec);
+        };
         return ns(used.ru_utime) + ns(used.ru_stime);
     }
 

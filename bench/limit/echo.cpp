@@ -7,6 +7,7 @@
 //   --mode multishot-cqe  the same; each send has a completion, as a runtime that resumes its caller needs it
 //   --mode single         a receive per message, into the connection's own buffer, chained to the send before it
 //   --ring coop           a ring that other threads could submit to and reap, instead of one that belongs to its thread
+//   --files plain         descriptors as other threads and libraries know them, instead of the ring's own
 //   --spin US             looks so long for the next message before it sleeps, while messages come as quickly
 //   --buffer BYTES, --buffers N   size of a buffer, and their number in the multishot modes
 //
@@ -35,6 +36,7 @@ enum class mode : std::uint8_t { multishot, multishot_cqe, single };
 struct settings {
     mode form = mode::multishot;
     limit::task_run ring = limit::task_run::deferred;
+    limit::descriptors files = limit::descriptors::direct;
     std::chrono::microseconds spin{0};
     unsigned buffer_bytes = 4096;
     unsigned buffer_count = 512;  // 2 MiB: about a second-level cache
@@ -48,6 +50,10 @@ struct settings {
         if (name == "--ring") {
             ring = value == "coop" ? limit::task_run::cooperative : limit::task_run::deferred;
             return value == "coop" || value == "defer";
+        }
+        if (name == "--files") {
+            files = value == "plain" ? limit::descriptors::plain : limit::descriptors::direct;
+            return value == "plain" || value == "direct";
         }
         if (name == "--spin") {
             const bool right = read_number(value, 0, 1'000'000, number);
@@ -66,10 +72,10 @@ void work(const settings& chosen, int listener) {
     try {
         limit::ring ring(chosen.ring, ring_entries, chosen.spin);
         if (chosen.form == mode::single) {
-            limit::single_server(ring, listener, chosen.buffer_bytes).run();
+            limit::single_server(ring, listener, chosen.files, chosen.buffer_bytes).run();
         } else {
             const auto report = chosen.form == mode::multishot ? limit::send_report::failures : limit::send_report::all;
-            limit::multishot_server(ring, listener, report, chosen.buffer_count, chosen.buffer_bytes).run();
+            limit::multishot_server(ring, listener, chosen.files, report, chosen.buffer_count, chosen.buffer_bytes).run();
         }
     } catch (const std::exception& error) {
         std::fprintf(stderr, "limit_echo: %s\n", error.what());
@@ -83,7 +89,7 @@ int main(int argc, char** argv) {
     settings chosen;
     server_options options = parse_server_options(
         argc, argv, [&chosen](std::string_view name, std::string_view value) { return chosen.set(name, value); },
-        " [--mode multishot|multishot-cqe|single] [--ring defer|coop] [--spin US] [--buffer BYTES] [--buffers N]");
+        " [--mode multishot|multishot-cqe|single] [--ring defer|coop] [--files direct|plain] [--spin US] [--buffer BYTES] [--buffers N]");
     for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, [](int) { std::_Exit(0); });
     std::vector<int> listeners;
     for (unsigned i = 0; i < options.workers; ++i) {

@@ -33,8 +33,8 @@ struct multishot_connection {
 
 class multishot_server : server<multishot_connection> {
   public:
-    multishot_server(ring& own, int listener, send_report report, unsigned buffer_count, unsigned buffer_bytes)
-        : server(own, listener), report_(report), buffers_(own.native(), group, buffer_count, buffer_bytes),
+    multishot_server(ring& own, int listener, descriptors kind, send_report report, unsigned buffer_count, unsigned buffer_bytes)
+        : server(own, listener, kind), report_(report), buffers_(own.native(), group, buffer_count, buffer_bytes),
           chunks_(buffer_count), free_(buffer_count) {}
 
     [[noreturn]] void run() {
@@ -72,7 +72,7 @@ class multishot_server : server<multishot_connection> {
         io_uring_sqe& entry = ring_.entry();
         ::io_uring_prep_recv_multishot(&entry, static_cast<int>(slot), nullptr, 0, 0);
         entry.ioprio |= static_cast<std::uint16_t>(more_flags);
-        entry.flags |= IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE;
+        entry.flags |= static_cast<std::uint8_t>(IOSQE_BUFFER_SELECT | file_flags());
         entry.buf_group = group;
         entry.user_data = tag{event::receive, 0, slot}.word();
     }
@@ -117,7 +117,7 @@ class multishot_server : server<multishot_connection> {
         const bool silent = report == send_report::failures;
         ::io_uring_prep_send(&entry, static_cast<int>(own.slot), buffers_.data(id) + own.offset, own.bytes - own.offset,
                              MSG_NOSIGNAL | MSG_WAITALL | (silent ? MSG_DONTWAIT : 0));
-        entry.flags |= IOSQE_FIXED_FILE | (silent ? IOSQE_CQE_SKIP_SUCCESS : 0);
+        entry.flags |= static_cast<std::uint8_t>(file_flags() | (silent ? IOSQE_CQE_SKIP_SUCCESS : 0));
         entry.user_data = tag{event::send, id, own.slot}.word();
         if (silent) prepared_.push_back(id);
     }

@@ -3,8 +3,8 @@
 
 // What both forms of the echo server of limit_echo do alike: accept, end connections, tell completions apart.
 //
-// One server per thread; nothing is shared between threads. Connections are direct descriptors: their slots in the ring's table are the
-// indices of the per-connection state. Option TCP_NODELAY is inherited from the listener.
+// One server per thread; nothing is shared between threads. Connections are direct descriptors, slots in the ring's table, or plain ones;
+// either number is the index of the per-connection state. Option TCP_NODELAY is inherited from the listener.
 
 #include <sys/resource.h>
 
@@ -34,21 +34,29 @@ struct tag {
     }
 };
 
+enum class descriptors : std::uint8_t { direct, plain };
+
 template <class Connection>
 class server {
   public:
-    server(ring& own, int listener) : ring_(own), listener_(listener) {
-        rlimit limit{};
-        ::getrlimit(RLIMIT_NOFILE, &limit);
-        const auto slots = static_cast<unsigned>(std::min<rlim_t>(limit.rlim_cur, 65536));
-        ring::check(::io_uring_register_files_sparse(&ring_.native(), slots), "io_uring_register_files");
+    server(ring& own, int listener, descriptors kind) : ring_(own), listener_(listener), kind_(kind) {
+        if (kind == descriptors::direct) {
+            rlimit limit{};
+            ::getrlimit(RLIMIT_NOFILE, &limit);
+            const auto slots = static_cast<unsigned>(std::min<rlim_t>(limit.rlim_cur, 65536));
+            ring::check(::io_uring_register_files_sparse(&ring_.native(), slots), "io_uring_register_files");
+        }
         accept();
     }
 
   protected:
     void accept() {
         io_uring_sqe& entry = ring_.entry();
-        ::io_uring_prep_multishot_accept_direct(&entry, listener_, nullptr, nullptr, 0);
+        if (kind_ == descriptors::direct) {
+            ::io_uring_prep_multishot_accept_direct(&entry, listener_, nullptr, nullptr, 0);
+        } else {
+            ::io_uring_prep_multishot_accept(&entry, listener_, nullptr, nullptr, 0);
+        }
         entry.user_data = tag{event::accept, 0, 0}.word();
     }
 
@@ -68,16 +76,24 @@ class server {
     /// Nothing may be in flight on it: the kernel gives the slot to the next connection at once.
     void close(std::uint32_t slot) {
         io_uring_sqe& entry = ring_.entry();
-        ::io_uring_prep_close_direct(&entry, slot);
+        if (kind_ == descriptors::direct) {
+            ::io_uring_prep_close_direct(&entry, slot);
+        } else {
+            ::io_uring_prep_close(&entry, static_cast<int>(slot));
+        }
         entry.flags |= IOSQE_CQE_SKIP_SUCCESS;
         entry.user_data = tag{event::close, 0, slot}.word();
     }
+
+    /// Of each request on a connection.
+    unsigned file_flags() const noexcept { return kind_ == descriptors::direct ? IOSQE_FIXED_FILE : 0; }
 
     ring& ring_;
     std::vector<Connection> connections_;  // by slot
 
   private:
     int listener_;
+    descriptors kind_;
 };
 
 }  // namespace limit

@@ -20,7 +20,8 @@ struct single_connection {
 
 class single_server : server<single_connection> {
   public:
-    single_server(ring& own, int listener, unsigned buffer_bytes) : server(own, listener), buffer_bytes_(buffer_bytes) {}
+    single_server(ring& own, int listener, descriptors kind, unsigned buffer_bytes)
+        : server(own, listener, kind), buffer_bytes_(buffer_bytes) {}
 
     [[noreturn]] void run() {
         for (;;) ring_.turn(wait::yes, [this](const io_uring_cqe& completion) { handle(completion); });
@@ -65,7 +66,7 @@ class single_server : server<single_connection> {
         io_uring_sqe& entry = ring_.entry();
         ::io_uring_prep_send(&entry, static_cast<int>(slot), own.buffer.get() + own.sent, own.bytes - own.sent,
                              MSG_NOSIGNAL | MSG_WAITALL);
-        entry.flags |= IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+        entry.flags |= static_cast<std::uint8_t>(file_flags() | IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS);
         entry.user_data = tag{event::send, 0, slot}.word();
         receive(slot);
     }
@@ -74,7 +75,7 @@ class single_server : server<single_connection> {
         io_uring_sqe& entry = ring_.entry();
         ::io_uring_prep_recv(&entry, static_cast<int>(slot), connections_[slot].buffer.get(), buffer_bytes_, 0);
         entry.ioprio |= IORING_RECVSEND_POLL_FIRST;  // the next message is seldom there already
-        entry.flags |= IOSQE_FIXED_FILE;
+        entry.flags |= static_cast<std::uint8_t>(file_flags());
         entry.user_data = tag{event::receive, 0, slot}.word();
     }
 
