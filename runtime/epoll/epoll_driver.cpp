@@ -144,7 +144,7 @@ void epoll_driver::has_happened(detail::operation& operation, std::int32_t outco
 }
 
 void epoll_driver::complete(detail::work_list& ready) noexcept {
-    while (!happened_.empty()) {
+    while (!happened_.empty() && ready.size() < room()) {
         auto& operation = static_cast<detail::operation&>(happened_.pop_front());
         completed(operation, operation.outcome, ready);
     }
@@ -243,7 +243,7 @@ int epoll_driver::wait_for_events(epoll_event* events, int most, time_point dead
 
 void epoll_driver::reap(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
-    if (!has_messages() && submitted_.empty()) return;
+    if (!has_messages() && submitted_.empty() && happened_.empty()) return;
     hand_over();
     take_messages(ready);
     complete(ready);

@@ -152,7 +152,7 @@ void ring::check_round_trip() {
     ::io_uring_prep_nop(entry);
     int submitted = ::io_uring_submit_and_wait(&ring_, 1);
     if (submitted < 0) fail("entering a ring (io_uring_enter)", -submitted);
-    reap([](std::uint64_t, std::int32_t, std::uint32_t) {});
+    reap([](std::uint64_t, std::int32_t, std::uint32_t) {}, [] { return true; });
 }
 
 io_uring_sqe* ring::try_get_entry() noexcept {

@@ -39,15 +39,16 @@ class ring {
     bool kernel_has_more() const noexcept;
     bool has_completion() const noexcept;
 
-    /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first. `use` must not touch this ring's queues
-    /// except by try_get_entry() and enter().
-    template <class Use>
-    void reap(Use use) noexcept {
+    /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first, while `goes_on()`. `use` must not touch this
+    /// ring's queues except by try_get_entry() and enter().
+    template <class Use, class GoesOn>
+    void reap(Use use, GoesOn goes_on) noexcept {
         for (;;) {
             unsigned head = *ring_.cq.khead;
             unsigned tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
             if (head == tail) return;
             for (; head != tail; ++head) {
+                if (!goes_on()) return;
                 const io_uring_cqe& entry = ring_.cq.cqes[head & ring_.cq.ring_mask];
                 std::uint64_t user_data = entry.user_data;
                 std::int32_t result = entry.res;

@@ -105,7 +105,7 @@ void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
 }
 
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
-    ring_.reap([this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
+    auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
             // -ECANCELED: no thread could be made for it, nothing was closed. After other errors the descriptor is gone (man 2 close).
             if (result == -ECANCELED) ::close(static_cast<int>(user_data >> 3));
@@ -125,7 +125,8 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             }
             completed(operation, result, ready);
         }
-    });
+    };
+    ring_.reap(use, [this, &ready] { return ready.size() < room(); });
 }
 
 void uring_driver::arm_wake() noexcept {
