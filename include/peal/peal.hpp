@@ -17,6 +17,7 @@
 #include <peal/io/buffered_writer.hpp>
 #include <peal/io/copy.hpp>
 #include <peal/io/framing.hpp>
+#include <peal/io/lease.hpp>
 #include <peal/io/memory_stream.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>

@@ -17,6 +17,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "../task/descriptors.hpp"
+#include "../task/lease_pool.hpp"
 
 namespace peal::net {
 
@@ -121,6 +122,27 @@ bool vectored_operation::next_round(operation& self) noexcept {
     return true;
 }
 
+receive_operation::receive_operation(int fd) noexcept : operation(operation_kind::receive_lease) {
+    this->fd = fd;
+    this->length = rt::lease_pool::buffer_bytes;
+}
+
+receive_operation::~receive_operation() { static_cast<void>(take()); }
+
+/// The lease, once; an empty one returns the buffer, if there is one.
+io::lease receive_operation::take() noexcept {
+    auto size = static_cast<std::size_t>(outcome > 0 ? outcome : 0);
+    return io::lease(static_cast<rt::lease_pool*>(extra), static_cast<std::byte*>(std::exchange(address, nullptr)), size);
+}
+
+io::lease receive_operation::await_resume() { return result().value(); }
+
+peal::result<io::lease> receive_operation::result() {
+    io::lease taken = take();
+    if (outcome < 0) return failure();
+    return taken;
+}
+
 }  // namespace detail
 
 // ---- tcp_stream ---------------------------------------------------------------------------------------------------------------
@@ -153,6 +175,8 @@ task<tcp_stream> tcp_stream::connect(std::string host, std::string service) {
         if (i + 1 == addresses.size() || connected.error().is_canceled()) connected.error().raise();
     }
 }
+
+detail::receive_operation tcp_stream::receive() noexcept { return detail::receive_operation(socket_.get()); }
 
 size_operation tcp_stream::read(std::span<std::byte> buffer) noexcept {
     return size_operation(operation_kind::receive, socket_.get(), buffer.data(), buffer.size(), 0, no_offset, rounds::one);

@@ -34,6 +34,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::receive:
         case operation_kind::send:
         case operation_kind::receive_many:
+        case operation_kind::receive_lease:
         case operation_kind::send_many:
             return false;
     }
@@ -78,6 +79,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::receive:
         case operation_kind::send:
         case operation_kind::receive_many:
+        case operation_kind::receive_lease:
         case operation_kind::send_many:
             break;
     }

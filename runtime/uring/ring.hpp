@@ -59,6 +59,16 @@ class ring {
         }
     }
 
+    // ---- buffers that the kernel chooses from when something has come (group 0) ----------------------------------------------
+    /// For so many buffers, a power of two. False: this kernel cannot, or has no memory.
+    bool make_buffer_ring(unsigned entries) noexcept;
+    /// Requires: there is room. Seen by the kernel after publish_buffers().
+    void add_buffer(void* buffer, std::size_t bytes, std::uint16_t id) noexcept;
+    void publish_buffers() noexcept;
+    static std::uint16_t buffer_of(std::uint32_t completion_flags) noexcept {
+        return static_cast<std::uint16_t>(completion_flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+
     bool supports(unsigned opcode) const noexcept { return opcode < 64 && (opcodes_ >> opcode & 1) != 0; }
     bool is_cooperative() const noexcept { return (ring_.flags & IORING_SETUP_COOP_TASKRUN) != 0; }
     bool is_registered() const noexcept { return registered_; }
@@ -69,6 +79,9 @@ class ring {
     void check_round_trip();
 
     io_uring ring_{};
+    io_uring_buf_ring* buffers_ = nullptr;
+    unsigned buffer_entries_ = 0;
+    unsigned unpublished_ = 0;
     std::uint64_t opcodes_ = 0;
     std::uint32_t wait_flags_ = 0;
     bool registered_ = false;  // enter_ring_fd is an index that this thread registered

@@ -20,23 +20,24 @@ namespace peal::detail {
 
 enum class operation_kind : std::uint8_t {
     nop,
-    accept,        // fd -> new fd
-    connect,       // fd, address: sockaddr, length
-    receive,       // fd, address, length, flags: MSG_*
-    send,          // fd, address, length, flags: MSG_*
-    receive_many,  // fd, address: buffers, length: count
-    send_many,     // fd, address: buffers, length: count
-    read,          // fd, address, length, offset (no_offset: the file's own)
-    write,         // as read
-    read_many,     // fd, address: buffers, length: count, offset
-    write_many,    // as read_many
-    open,          // address: path, flags: O_*, length: mode -> new fd
-    close,         // fd
-    sync,          // fd, flags: 1 = data only
-    stat,          // fd or address: path, extra: file_status
-    truncate,      // fd, length
-    rename,        // address: from, extra: to
-    unlink,        // address: path
+    accept,         // fd -> new fd
+    connect,        // fd, address: sockaddr, length
+    receive,        // fd, address, length, flags: MSG_*
+    send,           // fd, address, length, flags: MSG_*
+    receive_many,   // fd, address: buffers, length: count
+    send_many,      // fd, address: buffers, length: count
+    receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
+    read,           // fd, address, length, offset (no_offset: the file's own)
+    write,          // as read
+    read_many,      // fd, address: buffers, length: count, offset
+    write_many,     // as read_many
+    open,           // address: path, flags: O_*, length: mode -> new fd
+    close,          // fd
+    sync,           // fd, flags: 1 = data only
+    stat,           // fd or address: path, extra: file_status
+    truncate,       // fd, length
+    rename,         // address: from, extra: to
+    unlink,         // address: path
 };
 inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::unlink) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
