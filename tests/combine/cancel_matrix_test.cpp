@@ -98,6 +98,22 @@ class reading : public subject_of<reading<How>> {
     std::size_t got_ = 0;
 };
 
+/// In a buffer of the worker.
+class receiving_lease : public subject_of<receiving_lease> {
+  public:
+    auto op() { return ends_.first.receive(); }
+    void took(peal::io::lease got) { got_ = std::move(got); }
+    void complete() override { static_cast<void>(::write(ends_.second.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_.size() == (value ? 8 : 0) && support::fits(got_.bytes(), 0), "wrong bytes") +
+               expect(bytes_in(ends_.first.native_handle()) == (completed && !value ? 8 : 0), "bytes are lost");
+    }
+
+  private:
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    peal::io::lease got_;
+};
+
 /// The peer does not read. Completed by a peer that takes what lies there.
 class writing : public subject_of<writing> {
   public:
@@ -630,6 +646,7 @@ constexpr operation operations[] = {
     {"read", make<reading<reads::some>>},
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},
+    {"receive", make<receiving_lease>},
     {"write_all", make<writing>},
     {"memory_stream read", make<reading_memory>},
     {"memory_stream write", make<writing_memory>},
