@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "../task/faults.hpp"
+
 namespace peal::rt {
 
 using detail::operation_kind;
 
 namespace {
-
-constexpr std::size_t longest_transfer = 1u << 30;  // as on the ring: the caller's loop goes on
 
 /// The next connection. A listener is made non-blocking and stays so: another thread may accept there at the same time.
 int accept_now(int listener) noexcept {

@@ -14,6 +14,7 @@
 
 #include "../base/sanitizer.hpp"
 #include "../task/blocking_threads.hpp"
+#include "../task/faults.hpp"
 #include "../task/perform.hpp"
 
 namespace peal::rt {
@@ -96,6 +97,7 @@ void epoll_driver::hand_over() noexcept {
 void epoll_driver::begin(detail::operation& operation) noexcept {
     if (operation.cancel_requested) return has_happened(operation, -ECANCELED);  // the request overtook the hand-over
     if (operation.kind == detail::operation_kind::nop) return has_happened(operation, 0);
+    if (std::int32_t wrong = fault_of(operation)) return has_happened(operation, wrong);
     if (!can_be_tried(operation.kind)) return perform_elsewhere(operation);
     // What is received has mostly not come yet: a try would cost a system call for nothing.
     if (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::receive_lease) {

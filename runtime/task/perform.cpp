@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 namespace peal::rt {
 
@@ -90,6 +91,7 @@ ssize_t call(detail::operation& op) noexcept {
 }  // namespace
 
 std::int32_t perform_now(detail::operation& operation) noexcept {
+    if (operation.injected != 0) [[unlikely]] return std::exchange(operation.injected, 0);
     ssize_t done;
     do {
         done = call(operation);

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "../task/faults.hpp"
+
 namespace peal::rt {
 
 using detail::operation_kind;
@@ -15,7 +17,6 @@ using detail::operation_kind;
 namespace {
 
 constexpr unsigned op_ftruncate = 55;             // IORING_OP_FTRUNCATE, Linux 6.9: newer than the oldest supported headers
-constexpr std::uint64_t longest_transfer = 1u << 30;  // the kernel moves at most 2 GiB - 4 KiB per request; the caller's loop goes on
 
 std::uint64_t address_of(const void* pointer) noexcept { return reinterpret_cast<std::uint64_t>(pointer); }
 

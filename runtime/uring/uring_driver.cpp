@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "../base/sanitizer.hpp"
+#include "../task/faults.hpp"
 #include "../task/perform.hpp"
 #include "submission.hpp"
 
@@ -82,7 +83,11 @@ io_uring_sqe& uring_driver::get_entry() noexcept {
 
 void uring_driver::put_on_ring(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
-    prepare(entry, operation);
+    if (operation.injected == 0) {
+        prepare(entry, operation);
+    } else {
+        entry.opcode = IORING_OP_NOP;
+    }
     entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
     operation.in_kernel = true;
     ++operation.outstanding;
@@ -90,18 +95,21 @@ void uring_driver::put_on_ring(detail::operation& operation) noexcept {
 }
 
 void uring_driver::hand_over() noexcept {
-    submitted_.take_all([this](detail::operation& operation) {
-        if (operation.kind == detail::operation_kind::receive_lease) {
-            if (lending_ == lending::not_yet) prepare_lending();
-            if (lending_ == lending::by_operation) return lend_own(operation);
-        }
-        if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
-            perform_elsewhere(operation);
-        } else {
-            put_on_ring(operation);
-            if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
-        }
-    });
+    submitted_.take_all([this](detail::operation& operation) { begin(operation); });
+}
+
+void uring_driver::begin(detail::operation& operation) noexcept {
+    operation.injected = fault_of(operation);
+    if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
+        if (lending_ == lending::not_yet) prepare_lending();
+        if (lending_ == lending::by_operation && !lend_own(operation)) return;
+    }
+    if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
+        perform_elsewhere(operation);
+    } else {
+        put_on_ring(operation);
+        if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
+    }
 }
 
 // ---- buffers that are lent ------------------------------------------------------------------------------------------------------
@@ -118,12 +126,14 @@ void uring_driver::prepare_lending() noexcept {
     lending_ = lending::by_the_kernel;
 }
 
-void uring_driver::lend_own(detail::operation& operation) noexcept {
+/// False: there is no memory, and it has been told.
+bool uring_driver::lend_own(detail::operation& operation) noexcept {
     operation.address = ::operator new(lease_pool::buffer_bytes, std::nothrow);
-    if (operation.address != nullptr) return put_on_ring(operation);
+    if (operation.address != nullptr) return true;
     ++operation.outstanding;
     operation.outcome = -ENOMEM;
     completed_elsewhere(operation);
+    return false;
 }
 
 /// Operations for which the kernel had no buffer get one each: they would find none again. When this returns and some still wait, the next lease that
@@ -169,8 +179,6 @@ void uring_driver::close_under_lock(int fd) noexcept {
     entry.user_data = std::uint64_t{static_cast<unsigned>(fd)} << 3 | tag_close;
 }
 
-void uring_driver::resubmit(detail::operation& operation) noexcept { put_on_ring(operation); }
-
 void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
     entry.opcode = IORING_OP_ASYNC_CANCEL;
@@ -206,6 +214,7 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
         if ((user_data & tag_mask) == tag_cancel) {
             cancel_answered(operation, ready);
         } else {
+            if (operation.injected != 0) [[unlikely]] result = std::exchange(operation.injected, 0);
             if (result > 0 && is_filled(operation.kind) && operation.address != nullptr) {
                 tsan_written(operation.address, static_cast<std::size_t>(result));
             }

@@ -44,15 +44,16 @@ class uring_driver final : public driver {
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override;
     void cancel_in_flight(detail::operation& operation) noexcept override;
-    void resubmit(detail::operation& operation) noexcept override;
+    void resubmit(detail::operation& operation) noexcept override { begin(operation); }
     void close_under_lock(int fd) noexcept override;
 
     void hand_over() noexcept;
+    void begin(detail::operation& operation) noexcept;
     void put_on_ring(detail::operation& operation) noexcept;
     io_uring_sqe& get_entry() noexcept;
     void reap_completions(detail::work_list& ready) noexcept;
     void prepare_lending() noexcept;
-    void lend_own(detail::operation& operation) noexcept;
+    bool lend_own(detail::operation& operation) noexcept;
     void feed(detail::work_list& ready) noexcept;
     void take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept;
     void arm_wake() noexcept;

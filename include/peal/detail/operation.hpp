@@ -75,6 +75,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     rt::driver* home = nullptr;            // fixed before the slot is armed
     operation* next_cancel = nullptr;      // link of the home driver's list of cancel requests
     std::uint8_t outstanding = 0;          // completions to come
+    std::int32_t injected = 0;             // by a test: the outcome of what the outside is not asked for
     bool in_kernel = false;
     bool cancel_requested = false;
     bool finished = false;                 // the last completion is in; only a cancel request may be still on its way
