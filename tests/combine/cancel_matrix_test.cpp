@@ -55,7 +55,7 @@ class accepting : public subject_of<accepting> {
 /// To a listener whose backlog is full; the one that completes, to one with room.
 class connecting : public subject_of<connecting> {
   public:
-    explicit connecting(bool completes) : listener_(peal::net::tcp_listener::bind(peal::net::address::parse("127.0.0.1:0"), completes ? 8 : 0)) {
+    explicit connecting(bool completes) : listener_(peal::net::tcp_listener::bind("127.0.0.1:0", peal::net::listen_options(completes ? 8 : 0))) {
         if (completes) return;
         peal::net::address to = listener_.local_address();
         for (support::raw_socket& each : callers_) {
