@@ -14,6 +14,7 @@
 #include <peal/fs/walk.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/net/udp.hpp>
 #include <peal/parallel/fork_join.hpp>
 #include <peal/parallel/join.hpp>
 #include <peal/parallel/parallel_for.hpp>

@@ -27,6 +27,11 @@ bool is_writing(detail::operation_kind kind) noexcept {
     return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect;
 }
 
+bool is_receiving(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == receive || kind == receive_many;
+}
+
 bool can_be_tried(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
     return is_writing(kind) || kind == accept || kind == receive || kind == receive_many || kind == read || kind == read_many;
@@ -182,11 +187,13 @@ int epoll_driver::arm(int fd, watch& watched) noexcept {
     return refused == 0 ? 0 : errno;
 }
 
-void epoll_driver::try_again(detail::work_list& waiting) noexcept {
+/// `has_ended`: in both directions. Sockets of datagrams say that they would wait even then; a ring ends such a receive with 0.
+void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcept {
     detail::work_list still;
     while (!waiting.empty()) {
         auto& operation = static_cast<detail::operation&>(waiting.pop_front());
         std::int32_t outcome = still.empty() ? attempt(operation, readiness::told) : would_wait;
+        if (outcome == would_wait && has_ended && is_receiving(operation.kind)) outcome = 0;
         if (outcome == would_wait) {
             still.push_back(operation);
             continue;
@@ -209,8 +216,9 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
         watch& watched = *watch_of(fd);
         watched.armed = 0;
         constexpr std::uint32_t both = EPOLLERR | EPOLLHUP;
-        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading);
-        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing);
+        bool has_ended = (events[i].events & EPOLLHUP) != 0;
+        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading, has_ended);
+        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing, has_ended);
         if (watched.reading.empty() && watched.writing.empty()) continue;
         if (int refused = arm(fd, watched)) {
             for (detail::work_list* waiting : {&watched.reading, &watched.writing}) {

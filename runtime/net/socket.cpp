@@ -2,8 +2,6 @@
 
 #include "socket.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -35,6 +33,13 @@ int as_size(std::size_t bytes) noexcept { return static_cast<int>(std::min<std::
 
 void set_receive_buffer(int fd, std::size_t bytes) { set_option(fd, SOL_SOCKET, SO_RCVBUF, as_size(bytes), "setsockopt SO_RCVBUF"); }
 void set_send_buffer(int fd, std::size_t bytes) { set_option(fd, SOL_SOCKET, SO_SNDBUF, as_size(bytes), "setsockopt SO_SNDBUF"); }
+
+net::address name_of(int fd, int (*ask)(int, sockaddr*, socklen_t*), const char* what) {
+    sockaddr_storage name{};
+    socklen_t bytes = sizeof name;
+    if (ask(fd, reinterpret_cast<sockaddr*>(&name), &bytes) != 0) throw_errno(what);
+    return net::address::from_system(&name, bytes);
+}
 
 }  // namespace rt
 

@@ -29,13 +29,6 @@ int new_socket(const address& family_of) {
     return fd;
 }
 
-address name_of(int fd, int (*ask)(int, sockaddr*, socklen_t*), const char* what) {
-    sockaddr_storage name{};
-    socklen_t bytes = sizeof name;
-    if (ask(fd, reinterpret_cast<sockaddr*>(&name), &bytes) != 0) rt::throw_errno(what);
-    return address::from_system(&name, bytes);
-}
-
 /// Refuses what does not fit, as the system does.
 template <class Rep, class Period>
 int as_int(std::chrono::duration<Rep, Period> time) {
@@ -105,8 +98,8 @@ void tcp_stream::reset() noexcept {
     close();
 }
 
-address tcp_stream::local_address() const { return name_of(socket_.get(), ::getsockname, "getsockname"); }
-address tcp_stream::peer_address() const { return name_of(socket_.get(), ::getpeername, "getpeername"); }
+address tcp_stream::local_address() const { return rt::name_of(socket_.get(), ::getsockname, "getsockname"); }
+address tcp_stream::peer_address() const { return rt::name_of(socket_.get(), ::getpeername, "getpeername"); }
 
 // ---- tcp_listener -------------------------------------------------------------------------------------------------------------
 
@@ -127,6 +120,6 @@ tcp_listener tcp_listener::bind(const address& local, const listen_options& opti
 
 task<tcp_stream> tcp_listener::accept() { return rt::accept_on<tcp_stream>(socket_); }
 
-address tcp_listener::local_address() const { return name_of(socket_.get(), ::getsockname, "getsockname"); }
+address tcp_listener::local_address() const { return rt::name_of(socket_.get(), ::getsockname, "getsockname"); }
 
 }  // namespace peal::net

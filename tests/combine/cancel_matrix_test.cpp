@@ -127,6 +127,27 @@ class writing : public subject_of<writing> {
     long sent_ = 0;
 };
 
+/// A datagram that a stop has kept from being received is still there.
+class receiving_datagram : public subject_of<receiving_datagram> {
+  public:
+    auto op() { return socket_.receive(buffer_); }
+    void took(const peal::net::datagram& got) { got_ = got.size(); }
+    void complete() override {
+        peal::net::address to = socket_.local_address();
+        static_cast<void>(::sendto(sender_.get(), support::pattern(8).data(), 8, 0, static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())));
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_ == (value ? 8 : 0) && support::fits(std::span(buffer_).first(got_), 0), "wrong bytes") +
+               expect(bytes_in(socket_.native_handle()) == (completed && !value ? 8 : 0), "the datagram is lost");
+    }
+
+  private:
+    peal::net::udp_socket socket_ = peal::net::udp_socket::bind("127.0.0.1:0");
+    support::raw_socket sender_ = support::raw_socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+};
+
 // ---- files ----
 
 std::pair<peal::fs::file, peal::fs::file> pipe_of_files() {
@@ -554,6 +575,7 @@ constexpr operation operations[] = {
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},
     {"write_all", make<writing>},
+    {"udp receive", make<receiving_datagram>},
     {"file read", make<reading_fifo>},
     {"file write", make<writing_fifo>},
     {"sleep_for", make<sleeping>},
