@@ -24,7 +24,7 @@ constexpr int events_at_once = 64;
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect;
+    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
 }
 
 bool is_receiving(detail::operation_kind kind) noexcept {
@@ -187,13 +187,15 @@ int epoll_driver::arm(int fd, watch& watched) noexcept {
     return refused == 0 ? 0 : errno;
 }
 
-/// `has_ended`: in both directions. Sockets of datagrams say that they would wait even then; a ring ends such a receive with 0.
+/// `has_ended`: in both directions. Sockets of datagrams, and Unix listeners, say that they would wait even then; on a ring a receive ends with 0,
+/// and an accept with EINVAL.
 void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcept {
     detail::work_list still;
     while (!waiting.empty()) {
         auto& operation = static_cast<detail::operation&>(waiting.pop_front());
         std::int32_t outcome = still.empty() ? attempt(operation, readiness::told) : would_wait;
         if (outcome == would_wait && has_ended && is_receiving(operation.kind)) outcome = 0;
+        if (outcome == would_wait && has_ended && operation.kind == detail::operation_kind::accept) outcome = -EINVAL;
         if (outcome == would_wait) {
             still.push_back(operation);
             continue;

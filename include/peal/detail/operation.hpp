@@ -26,6 +26,7 @@ enum class operation_kind : std::uint8_t {
     send,          // fd, address, length, flags: MSG_*
     receive_many,  // fd, address: buffers, length: count
     send_many,     // fd, address: buffers, length: count
+    wait_writable, // fd; 0 when a send is worth a try
     read,          // fd, address, length, offset (no_offset: the file's own)
     write,         // as read
     read_many,     // fd, address: buffers, length: count, offset
