@@ -64,13 +64,8 @@ task<tcp_stream> tcp_stream::connect(address peer) {
 }
 
 task<tcp_stream> tcp_stream::connect(std::string host, std::string service) {
-    std::vector<address> addresses = co_await resolve(std::move(host), std::move(service));
-    for (std::size_t i = 0;; ++i) {
-        task<tcp_stream> attempt = connect(addresses[i]);
-        result<tcp_stream> connected = co_await as_result(std::move(attempt));
-        if (connected) co_return std::move(*connected);
-        if (i + 1 == addresses.size() || connected.error().is_canceled()) connected.error().raise();
-    }
+    std::vector<address> candidates = co_await resolve(std::move(host), std::move(service));
+    co_return co_await connect_any(std::move(candidates));
 }
 
 void tcp_stream::set_no_delay(bool on) { rt::set_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0, "setsockopt TCP_NODELAY"); }

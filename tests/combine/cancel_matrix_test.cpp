@@ -53,8 +53,11 @@ class accepting : public subject_of<accepting> {
     peal::net::tcp_stream got_;
 };
 
+enum class candidates { one, several };
+
 /// To a listener whose backlog is full; the one that completes, to one with room.
-class connecting : public subject_of<connecting> {
+template <candidates To>
+class connecting : public subject_of<connecting<To>> {
   public:
     explicit connecting(bool completes) : listener_(peal::net::tcp_listener::bind("127.0.0.1:0", peal::net::listen_options(completes ? 8 : 0))) {
         if (completes) return;
@@ -64,7 +67,10 @@ class connecting : public subject_of<connecting> {
             static_cast<void>(::connect(each.get(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())));
         }
     }
-    auto op() { return peal::net::tcp_stream::connect(listener_.local_address()); }
+    auto op() {
+        peal::net::address to = listener_.local_address();
+        return To == candidates::one ? peal::net::tcp_stream::connect(to) : peal::net::tcp_stream::connect_any({to, to, to}, 1ms);
+    }
     void took(peal::net::tcp_stream stream) { got_ = std::move(stream); }
     std::chrono::nanoseconds completes_after() const override { return 1us; }
     std::string verify(bool value, bool, bool) override { return expect(got_.is_open() == value, "no stream"); }
@@ -674,7 +680,8 @@ std::unique_ptr<support::subject> make(bool completes) {
 
 constexpr operation operations[] = {
     {"accept", make<accepting>},
-    {"connect", make<connecting>},
+    {"connect", make<connecting<candidates::one>>},
+    {"connect_any", make<connecting<candidates::several>>},
     {"read", make<reading<reads::some>>},
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <peal/net/address.hpp>
 #include <peal/net/socket.hpp>
@@ -28,8 +29,16 @@ class PEAL_EXPORT tcp_stream : public stream_socket {
 
     /// Connects to a numeric address.
     static task<tcp_stream> connect(address peer);
-    /// Resolves, then tries the addresses in turn; the error of the last attempt is reported.
+    /// Resolves, then connect_any() to what was found.
     static task<tcp_stream> connect(std::string host, std::string service);
+    /// Connects to the first of these addresses that answers (happy eyeballs, RFC 8305): IPv6 and IPv4 take turns, beginning with the family of
+    /// the first; the next attempt begins when the last one has failed, or `stagger` after it began; the first connection wins, the other attempts are
+    /// stopped and closed, and awaited. So an address that does not answer costs a quarter of a second and not two minutes.
+    ///
+    /// Cancellation: passes it on to the attempts.
+    /// Errors:       if all fail, that of the attempt that came farthest: refused by somebody, then without an answer, then without a way there.
+    ///               invalid_argument if there is no address.
+    static task<tcp_stream> connect_any(std::vector<address> candidates, std::chrono::milliseconds stagger = std::chrono::milliseconds(250));
 
     /// On from the beginning: small writes leave at once. Off: the system may wait for more to send, or for the peer's acknowledgment.
     void set_no_delay(bool on);
