@@ -11,6 +11,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <system_error>
 
 #include <peal/detail/blocking_call.hpp>
@@ -91,8 +92,8 @@ class lookup {
   public:
     event over;
     std::vector<address> found;
-    std::exception_ptr failure;
-    bool is_abandoned = false;  // nobody has asked the system: one of those who wait does
+    std::optional<error> failure;  // not the exception itself: each who asked throws one of its own
+    bool is_abandoned = false;     // without an answer for all: one of those who wait asks anew
 };
 
 }  // namespace
@@ -171,19 +172,24 @@ task<std::vector<address>> resolver::resolve(std::string host, std::string servi
         lookup& shared = *given.shared;
         if (given.is_new) {
             memory_->lookups_total.fetch_add(1, std::memory_order_relaxed);
+            std::exception_ptr other;
             try {
                 shared.found = co_await ask_system(host, service, memory_->family());
-            } catch (...) {
-                shared.failure = std::current_exception();
-                shared.is_abandoned = is_canceled(shared.failure);
+            } catch (const std::system_error& failure) {
+                shared.failure = error::from_exception(failure);
+                shared.is_abandoned = shared.failure->is_canceled();
+            } catch (...) {  // no memory
+                other = std::current_exception();
+                shared.is_abandoned = true;
             }
             memory_->end(key, shared);
             shared.over.set();
+            if (other) std::rethrow_exception(std::move(other));
         } else {
             co_await shared.over.wait();
             if (shared.is_abandoned) continue;
         }
-        if (shared.failure) std::rethrow_exception(shared.failure);
+        if (shared.failure) shared.failure->raise();
         co_return shared.found;
     }
 }
