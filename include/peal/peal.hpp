@@ -22,6 +22,8 @@
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/net/udp.hpp>
+#include <peal/net/unix.hpp>
 #include <peal/parallel/fork_join.hpp>
 #include <peal/parallel/join.hpp>
 #include <peal/parallel/parallel_for.hpp>

@@ -3,6 +3,7 @@
 #include "attempt.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -38,6 +39,15 @@ int connect_now(int socket, const void* peer, std::uint64_t bytes) noexcept {
     return connected;
 }
 
+/// 0: a write may succeed, or fail for another reason than want of room.
+int look_whether_writable(int fd) noexcept {
+    pollfd looked{fd, POLLOUT, 0};
+    int ready = ::poll(&looked, 1, 0);
+    if (ready == 0) errno = EAGAIN;
+    if (ready > 0 && (looked.revents & POLLNVAL) != 0) errno = EBADF;
+    return ready > 0 && (looked.revents & POLLNVAL) == 0 ? 0 : -1;
+}
+
 bool is_read(operation_kind kind) noexcept { return kind == operation_kind::read || kind == operation_kind::read_many; }
 bool is_write(operation_kind kind) noexcept { return kind == operation_kind::write || kind == operation_kind::write_many; }
 
@@ -67,6 +77,7 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::send: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);
+        case operation_kind::wait_writable: return look_whether_writable(op.fd);
         case operation_kind::read:
         case operation_kind::read_many:
         case operation_kind::write:
@@ -91,7 +102,8 @@ std::int32_t attempt(detail::operation& operation, readiness known) noexcept {
         }
     } while (done < 0 && errno == EINTR);
     if (done >= 0) return static_cast<std::int32_t>(done);
-    if (errno == (operation.kind == operation_kind::connect ? EINPROGRESS : EAGAIN)) return would_wait;
+    bool is_not_to_wait = operation.kind == operation_kind::send_many && (operation.flags & MSG_DONTWAIT) != 0;
+    if (errno == (operation.kind == operation_kind::connect ? EINPROGRESS : EAGAIN)) return is_not_to_wait ? -EAGAIN : would_wait;
     if (errno == EOPNOTSUPP && is_read(operation.kind)) return would_wait;  // it may be a terminal, or a file: epoll knows
     if (errno == EOPNOTSUPP && is_write(operation.kind)) return must_block;
     return -errno;

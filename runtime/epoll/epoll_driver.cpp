@@ -26,12 +26,17 @@ constexpr std::int32_t no_buffer = must_block + 1;  // beside the answers of att
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect;
+    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
+}
+
+bool is_receiving(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == receive || kind == receive_lease || kind == receive_many;
 }
 
 bool can_be_tried(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return is_writing(kind) || kind == accept || kind == receive || kind == receive_lease || kind == receive_many || kind == read || kind == read_many;
+    return is_writing(kind) || is_receiving(kind) || kind == accept || kind == read || kind == read_many;
 }
 
 }  // namespace
@@ -183,8 +188,7 @@ void epoll_driver::take_out(detail::operation& operation) noexcept {
 }
 
 void epoll_driver::has_happened(detail::operation& operation, std::int32_t outcome) noexcept {
-    bool is_receiving = operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::receive_lease;
-    if (is_receiving && outcome >= 0) {
+    if (is_receiving(operation.kind) && outcome >= 0) {
         if (watch* watched = watch_of(operation.fd)) watched->try_first = static_cast<std::uint64_t>(outcome) == operation.length;
     }
     operation.outcome = outcome;
@@ -231,11 +235,15 @@ int epoll_driver::arm(int fd, watch& watched) noexcept {
     return refused == 0 ? 0 : errno;
 }
 
-void epoll_driver::try_again(detail::work_list& waiting) noexcept {
+/// `has_ended`: in both directions. Sockets of datagrams, and Unix listeners, say that they would wait even then; on a ring a receive ends with 0,
+/// and an accept with EINVAL.
+void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcept {
     detail::work_list still;
     while (!waiting.empty()) {
         auto& operation = static_cast<detail::operation&>(waiting.pop_front());
         std::int32_t outcome = still.empty() ? try_with_buffer(operation, readiness::told) : would_wait;
+        if (outcome == would_wait && has_ended && is_receiving(operation.kind)) outcome = 0;
+        if (outcome == would_wait && has_ended && operation.kind == detail::operation_kind::accept) outcome = -EINVAL;
         if (outcome == would_wait) {
             still.push_back(operation);
             continue;
@@ -254,8 +262,9 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
         watch& watched = *watch_of(fd);
         watched.armed = 0;
         constexpr std::uint32_t both = EPOLLERR | EPOLLHUP;
-        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading);
-        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing);
+        bool has_ended = (events[i].events & EPOLLHUP) != 0;
+        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading, has_ended);
+        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing, has_ended);
         if (watched.reading.empty() && watched.writing.empty()) continue;
         if (int refused = arm(fd, watched)) {
             for (detail::work_list* waiting : {&watched.reading, &watched.writing}) {

@@ -67,7 +67,7 @@ class epoll_driver final : public driver {
     void complete(detail::work_list& ready) noexcept;
     watch* watch_of(int fd) noexcept;
     int arm(int fd, watch& watched) noexcept;
-    void try_again(detail::work_list& waiting) noexcept;
+    void try_again(detail::work_list& waiting, bool has_ended) noexcept;
     void use_events(const epoll_event* events, int count) noexcept;
     int wait_for_events(epoll_event* events, int most, time_point deadline) noexcept;
 

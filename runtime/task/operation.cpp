@@ -23,6 +23,7 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::receive_lease: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
+        case operation_kind::wait_writable: return "poll";
         case operation_kind::read: return "read";
         case operation_kind::write: return "write";
         case operation_kind::read_many: return "readv";

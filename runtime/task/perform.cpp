@@ -37,6 +37,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
+        case operation_kind::wait_writable:
             return false;
     }
     return false;
@@ -82,6 +83,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
+        case operation_kind::wait_writable:
             break;
     }
     errno = EOPNOTSUPP;

@@ -3,6 +3,7 @@
 #include "submission.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -39,6 +40,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::receive_lease: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
+        case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
         case operation_kind::read: return IORING_OP_READ;
         case operation_kind::write: return IORING_OP_WRITE;
         case operation_kind::read_many: return IORING_OP_READV;
@@ -94,6 +96,10 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.addr = address_of(op.address);  // a msghdr
             entry.len = 1;
             entry.msg_flags = op.flags;
+            break;
+        case operation_kind::wait_writable:
+            entry.fd = op.fd;
+            entry.poll32_events = POLLOUT;
             break;
         case operation_kind::read:
         case operation_kind::write:

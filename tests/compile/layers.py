@@ -35,7 +35,7 @@ LAYERS = {
     "io": ["base", "combine", "error", "task"],       # concepts that net, fs and process share, and what is built on them
     "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
-    "net": ["base", "error", "io", "task", "time"],
+    "net": ["base", "combine", "error", "io", "sync", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
     "process": ["base", "error", "io", "task", "time", "pool"],

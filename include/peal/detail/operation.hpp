@@ -26,6 +26,7 @@ enum class operation_kind : std::uint8_t {
     send,           // fd, address, length, flags: MSG_*
     receive_many,   // fd, address: buffers, length: count
     send_many,      // fd, address: buffers, length: count
+    wait_writable,  // fd; 0 when a send is worth a try
     receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
     read,           // fd, address, length, offset (no_offset: the file's own)
     write,          // as read
