@@ -13,6 +13,7 @@
 #include <peal/fs/file.hpp>
 #include <peal/fs/walk.hpp>
 #include <peal/net/resolve.hpp>
+#include <peal/net/serve.hpp>
 #include <peal/net/tcp.hpp>
 #include <peal/net/udp.hpp>
 #include <peal/net/unix.hpp>
