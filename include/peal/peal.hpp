@@ -21,6 +21,7 @@
 #include <peal/io/memory_stream.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
+#include <peal/net/serve.hpp>
 #include <peal/net/tcp.hpp>
 #include <peal/net/udp.hpp>
 #include <peal/net/unix.hpp>

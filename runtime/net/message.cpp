@@ -36,7 +36,9 @@ void message_operation::use_control(void* control, std::size_t bytes) noexcept {
 }
 
 bool message_operation::notice_close(operation& self) noexcept {
-    if (self.outcome != 0) return false;
+    // A ring lets a thread of its own wait for it in the end; where none may be made, the receive ends as canceled, although nobody asked.
+    bool may_be_closed = self.outcome == 0 || (self.outcome == -ECANCELED && !self.cancel_requested);
+    if (!may_be_closed) return false;
     pollfd looked{self.fd, POLLRDHUP, 0};  // the number is ours until this operation has ended
     if (::poll(&looked, 1, 0) > 0 && (looked.revents & POLLRDHUP) != 0) self.outcome = -EBADF;
     return false;

@@ -228,6 +228,21 @@ TEST_CASE("udp: segments to an address, and an error in the middle") {
     CHECK(pool.run(receive_end, std::ref(there)) == "0 bytes");
 }
 
+TEST_CASE("udp: where the system does not divide, segments are sent one by one") {
+    auto body = [](udp_socket& here, udp_socket& there) -> peal::task<int> {
+        std::vector<std::byte> bytes = support::pattern(1001);
+        auto receiving = peal::spawn(receive_all, std::ref(there), bytes.size(), std::size_t{100});
+        co_await here.send_segments_to(bytes, 100, there.local_address());
+        co_return co_await receiving;
+    };
+    peal::pool pool(peal::pool_options(1));
+    udp_socket here = udp_socket::bind("127.0.0.1:0");
+    udp_socket there = udp_socket::bind("127.0.0.1:0");
+    int on = 1;  // without checksums it refuses to
+    REQUIRE(::setsockopt(here.native_handle(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on) == 0);
+    CHECK(pool.run(body, std::ref(here), std::ref(there)) == 11);
+}
+
 // ---- groups ------------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("udp: members of a group get what is sent to it, until they leave") {
