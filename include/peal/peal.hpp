@@ -18,6 +18,7 @@
 #include <peal/io/copy.hpp>
 #include <peal/io/framing.hpp>
 #include <peal/io/memory_stream.hpp>
+#include <peal/io/pipe.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/tcp.hpp>
@@ -26,7 +27,10 @@
 #include <peal/parallel/parallel_for.hpp>
 #include <peal/parallel/parallel_reduce.hpp>
 #include <peal/pool/pool.hpp>
+#include <peal/process/child.hpp>
+#include <peal/process/command.hpp>
 #include <peal/process/signal.hpp>
+#include <peal/process/standard_streams.hpp>
 #include <peal/sync/barrier.hpp>
 #include <peal/sync/broadcast.hpp>
 #include <peal/sync/channel.hpp>

@@ -3,6 +3,7 @@
 #include "attempt.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -56,6 +57,15 @@ ssize_t transfer(detail::operation& op, readiness known) noexcept {
     return read;
 }
 
+/// What is ready of `events`.
+int look(int fd, short events) noexcept {
+    pollfd asked{fd, events, 0};
+    int ready = ::poll(&asked, 1, 0);
+    if (ready < 0) return -1;
+    errno = ready == 0 ? EAGAIN : EBADF;
+    return ready == 0 || (asked.revents & POLLNVAL) != 0 ? -1 : asked.revents;
+}
+
 ssize_t call(detail::operation& op, readiness known) noexcept {
     int flags = static_cast<int>(op.flags) | MSG_DONTWAIT;
     std::size_t length = std::min<std::size_t>(op.length, longest_transfer);
@@ -70,6 +80,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::read_many:
         case operation_kind::write:
         case operation_kind::write_many: return transfer(op, known);
+        case operation_kind::wait_readable: return look(op.fd, POLLIN | POLLRDHUP);
+        case operation_kind::wait_writable: return look(op.fd, POLLOUT);
         default: break;
     }
     errno = EOPNOTSUPP;

@@ -24,12 +24,13 @@ constexpr int events_at_once = 64;
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect;
+    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
 }
 
 bool can_be_tried(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return is_writing(kind) || kind == accept || kind == receive || kind == receive_many || kind == read || kind == read_many;
+    return is_writing(kind) || kind == accept || kind == receive || kind == receive_many || kind == read || kind == read_many ||
+           kind == wait_readable;
 }
 
 }  // namespace

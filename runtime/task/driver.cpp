@@ -18,7 +18,8 @@ namespace {
 
 bool is_receiving(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == receive || kind == receive_many || kind == read || kind == read_many;
+    return kind == receive || kind == receive_many || kind == read || kind == read_many ||
+           kind == wait_readable;  // between two rounds of a read
 }
 
 }  // namespace
@@ -51,6 +52,7 @@ void driver::completed(detail::operation& operation, std::int32_t outcome, detai
     tsan_acquire(&operation);
     operation.in_kernel = false;
     --operation.outstanding;
+    if (outcome == -EINTR && operation.cancel_requested) outcome = -ECANCELED;  // a kernel thread that waited for a terminal or the like
     if (outcome == -ECANCELED && !operation.cancel_requested && can_perform(operation.kind)) {
         // Nobody asked for it: the kernel could not make the thread that this operation needs. Do it another way.
         perform_elsewhere(operation);

@@ -33,6 +33,8 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::truncate: return "ftruncate";
         case operation_kind::rename: return "rename";
         case operation_kind::unlink: return "unlink";
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable: return "poll";
     }
     return "unknown operation";
 }

@@ -35,6 +35,8 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::send:
         case operation_kind::receive_many:
         case operation_kind::send_many:
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable:
             return false;
     }
     return false;
@@ -79,6 +81,8 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::send:
         case operation_kind::receive_many:
         case operation_kind::send_many:
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable:
             break;
     }
     errno = EOPNOTSUPP;

@@ -3,6 +3,7 @@
 #include "submission.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -48,6 +49,8 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::truncate: return op_ftruncate;
         case operation_kind::rename: return IORING_OP_RENAMEAT;
         case operation_kind::unlink: return IORING_OP_UNLINKAT;
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
     }
     return IORING_OP_NOP;
 }
@@ -122,6 +125,11 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
         case operation_kind::unlink:
             entry.fd = AT_FDCWD;
             entry.addr = address_of(op.address);
+            break;
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable:
+            entry.fd = op.fd;
+            entry.poll32_events = op.kind == operation_kind::wait_readable ? POLLIN | POLLRDHUP : POLLOUT;
             break;
     }
 }

@@ -38,7 +38,7 @@ LAYERS = {
     "net": ["base", "error", "io", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
-    "process": ["base", "error", "io", "task", "time", "pool"],
+    "process": ["base", "combine", "error", "io", "task", "time", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
     # a program beside the library

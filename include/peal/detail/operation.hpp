@@ -37,8 +37,10 @@ enum class operation_kind : std::uint8_t {
     truncate,      // fd, length
     rename,        // address: from, extra: to
     unlink,        // address: path
+    wait_readable, // fd -> until a read would not wait, or fails
+    wait_writable, // fd -> until a write would not wait, or fails
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::unlink) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::wait_writable) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -108,9 +110,10 @@ class PEAL_EXPORT size_operation : public operation {
 
   protected:
     explicit size_operation(operation_kind kind) noexcept : operation(kind) {}
+    /// The step of rounds::all.
+    static bool next_round(operation& self) noexcept;
 
   private:
-    static bool next_round(operation& self) noexcept;
     std::size_t count() const noexcept { return static_cast<std::size_t>(transferred) + static_cast<std::size_t>(outcome); }
 };
 
