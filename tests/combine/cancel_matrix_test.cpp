@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -249,6 +250,75 @@ class writing_fifo : public subject_of<writing_fifo> {
     std::pair<peal::fs::file, peal::fs::file> pipe_ = pipe_of_files();
     std::vector<std::byte> bytes_ = support::pattern(4096);
     std::size_t sent_ = 0;
+};
+
+class reading_pipe : public subject_of<reading_pipe> {
+  public:
+    auto op() { return pipe_.reader.read(buffer_); }
+    void took(std::size_t n) { got_ = n; }
+    void complete() override { static_cast<void>(::write(pipe_.writer.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_ == (value ? 8 : 0) && support::fits(std::span(buffer_).first(got_), 0), "wrong bytes") +
+               expect(bytes_in(pipe_.reader.native_handle()) == (completed && !value ? 8 : 0), "bytes are lost");
+    }
+
+  private:
+    peal::io::pipe pipe_ = peal::io::make_pipe();
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+};
+
+// ---- processes ----
+
+/// The program ends when its input does.
+class waiting_for_child : public subject_of<waiting_for_child> {
+  public:
+    auto op() { return program_.wait(); }
+    void took(peal::process::exit_status status) { got_ = status.success(); }
+    void complete() override { ::close(std::exchange(input_, -1)); }
+    std::string verify(bool value, bool, bool) override { return expect(got_ == value, "wrong status"); }
+    ~waiting_for_child() override {
+        if (input_ >= 0) ::close(input_);
+    }
+
+  private:
+    static peal::task<peal::process::child> start_cat(int input) {
+        peal::process::command cat("cat");
+        cat.input(peal::process::standard_stream::descriptor(input)).output(peal::process::standard_stream::null());
+        peal::task<peal::process::child> starting = peal::process::start(std::move(cat));
+        co_return co_await std::move(starting);
+    }
+    static peal::process::child begin(int& write_end) {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
+        write_end = ends[1];
+        peal::pool starter(peal::pool_options(1));
+        peal::process::child begun = starter.run(start_cat, ends[0]);
+        ::close(ends[0]);
+        return begun;
+    }
+    int input_ = -1;
+    peal::process::child program_ = begin(input_);
+    bool got_ = false;
+};
+
+class waiting_for_signal : public subject_of<waiting_for_signal> {
+  public:
+    auto op() { return watch_.next(); }
+    void took(int number) { got_ = number; }
+    void complete() override {
+        ::kill(::getpid(), SIGUSR1);
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        peal::pool pool(peal::pool_options(1));
+        if (completed && !value) got_ = pool.run(next_of_watch, std::ref(watch_));  // it is kept
+        return expect(got_ == (completed ? SIGUSR1 : 0), "the signal is lost");
+    }
+
+  private:
+    static peal::task<int> next_of_watch(peal::process::signal_watch& watch) { co_return co_await watch.next(); }
+    peal::process::signal_watch watch_{SIGUSR1};
+    int got_ = 0;
 };
 
 // ---- time and tasks ----
@@ -636,6 +706,9 @@ constexpr operation operations[] = {
     {"read_line", make<reading_line>},
     {"file read", make<reading_fifo>},
     {"file write", make<writing_fifo>},
+    {"pipe read", make<reading_pipe>},
+    {"child wait", make<waiting_for_child>},
+    {"signal_watch", make<waiting_for_signal>},
     {"sleep_for", make<sleeping>},
     {"join of a handle", make<joining>},
     {"scope join", make<joining_scope>},
