@@ -11,6 +11,7 @@
 #include <peal/combine/when_any.hpp>
 #include <peal/error.hpp>
 #include <peal/fs/file.hpp>
+#include <peal/fs/open_options.hpp>
 #include <peal/fs/walk.hpp>
 #include <peal/io/buffer.hpp>
 #include <peal/io/buffered_reader.hpp>

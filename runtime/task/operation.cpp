@@ -33,6 +33,11 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::truncate: return "ftruncate";
         case operation_kind::rename: return "rename";
         case operation_kind::unlink: return "unlink";
+        case operation_kind::make_directory: return "mkdir";
+        case operation_kind::link: return "link";
+        case operation_kind::symlink: return "symlink";
+        case operation_kind::open_in: return "openat2";
+        case operation_kind::allocate: return "fallocate";
         case operation_kind::wait_readable:
         case operation_kind::wait_writable: return "poll";
     }

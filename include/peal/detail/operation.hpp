@@ -35,8 +35,14 @@ enum class operation_kind : std::uint8_t {
     sync,          // fd, flags: 1 = data only
     stat,          // fd or address: path, extra: file_status
     truncate,      // fd, length
-    rename,        // address: from, extra: to
-    unlink,        // address: path
+    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length - 1`; of -1: in the working directory.
+    rename,        // fd, address: from, extra: to, length, flags: RENAME_*
+    unlink,        // fd, address: name, flags: AT_REMOVEDIR
+    make_directory,// fd, address: name, length: mode
+    link,          // fd, address: existing, extra: name, length, flags: AT_*
+    symlink,       // fd, address: what it says, extra: name
+    open_in,       // fd, address: name, extra: open_rules -> new fd
+    allocate,      // fd, offset, length, flags: FALLOC_FL_*
     wait_readable, // fd -> until a read would not wait, or fails
     wait_writable, // fd -> until a write would not wait, or fails
 };
@@ -121,10 +127,12 @@ class PEAL_EXPORT size_operation : public operation {
 class PEAL_EXPORT void_operation : public operation {
   public:
     explicit void_operation(operation_kind kind) noexcept : operation(kind) {}
-    void_operation(operation_kind kind, int fd, std::uint64_t length, std::uint32_t flags) noexcept : operation(kind) {
+    void_operation(operation_kind kind, int fd, std::uint64_t length, std::uint32_t flags, std::uint64_t offset = no_offset) noexcept
+        : operation(kind) {
         this->fd = fd;
         this->length = length;
         this->flags = flags;
+        this->offset = offset;
     }
     void await_resume() {
         if (outcome < 0) failure().raise();
