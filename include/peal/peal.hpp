@@ -10,7 +10,9 @@
 #include <peal/combine/when_all.hpp>
 #include <peal/combine/when_any.hpp>
 #include <peal/error.hpp>
+#include <peal/fs/directory.hpp>
 #include <peal/fs/file.hpp>
+#include <peal/fs/names.hpp>
 #include <peal/fs/open_options.hpp>
 #include <peal/fs/walk.hpp>
 #include <peal/io/buffer.hpp>
