@@ -12,9 +12,12 @@
 #include <peal/error.hpp>
 #include <peal/fs/directory.hpp>
 #include <peal/fs/file.hpp>
+#include <peal/fs/lock.hpp>
 #include <peal/fs/names.hpp>
 #include <peal/fs/open_options.hpp>
+#include <peal/fs/temp_file.hpp>
 #include <peal/fs/walk.hpp>
+#include <peal/fs/watch.hpp>
 #include <peal/io/buffer.hpp>
 #include <peal/io/buffered_reader.hpp>
 #include <peal/io/buffered_writer.hpp>

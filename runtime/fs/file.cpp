@@ -15,6 +15,7 @@
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
+#include "folder_of.hpp"
 
 namespace peal::fs {
 
@@ -67,11 +68,6 @@ class path_operation : public peal::detail::void_operation {
         if (second != nullptr) this->extra = const_cast<char*>(second->c_str());
     }
 };
-
-std::string folder_of(const std::string& path) {
-    std::size_t slash = path.rfind('/');
-    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
 
 }  // namespace
 
