@@ -10,6 +10,7 @@
 #include <peal/combine/when_all.hpp>
 #include <peal/combine/when_any.hpp>
 #include <peal/error.hpp>
+#include <peal/fs/attributes.hpp>
 #include <peal/fs/directory.hpp>
 #include <peal/fs/file.hpp>
 #include <peal/fs/lock.hpp>

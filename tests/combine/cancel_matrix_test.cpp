@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +22,7 @@
 
 #include "support/catch.hpp"
 #include "support/sockets.hpp"
+#include "support/temp_folder.hpp"
 
 using namespace std::chrono_literals;
 using support::subject_of;
@@ -266,6 +269,51 @@ class reading_pipe : public subject_of<reading_pipe> {
     peal::io::pipe pipe_ = peal::io::make_pipe();
     std::array<std::byte, 8> buffer_;
     std::size_t got_ = 0;
+};
+
+/// Somebody else has the lock. Completed by him.
+class locking_file : public subject_of<locking_file> {
+  public:
+    auto op() { return peal::fs::lock(file_); }
+    void took(peal::fs::file_lock lock) { got_ = std::move(lock); }
+    void complete() override { ::flock(other_.native_handle(), LOCK_UN); }
+    std::string verify(bool value, bool completed, bool) override {
+        bool is_free = ::flock(other_.native_handle(), LOCK_EX | LOCK_NB) == 0;  // his it is, or was
+        std::string wrong = expect(got_.is_held() == value && is_free == !value, "wrong holder") + expect(completed || !value, "it was not free");
+        got_.unlock();
+        return wrong + expect(::flock(other_.native_handle(), LOCK_EX | LOCK_NB) == 0, "the lock is lost");
+    }
+
+  private:
+    peal::fs::file opened(int flags) { return peal::fs::file(::open((folder_ / "file").c_str(), flags | O_CLOEXEC, 0600)); }
+    support::temp_folder folder_;
+    peal::fs::file file_ = opened(O_RDWR | O_CREAT);
+    peal::fs::file other_ = opened(O_RDWR);
+    [[maybe_unused]] int locked_ = ::flock(other_.native_handle(), LOCK_EX);
+    peal::fs::file_lock got_;
+};
+
+class waiting_for_change : public subject_of<waiting_for_change> {
+  public:
+    waiting_for_change() {
+        peal::pool pool(peal::pool_options(1));
+        pool.run(watch, std::ref(changes_), folder_.path());
+    }
+    auto op() { return changes_.next(); }
+    void took(peal::fs::change change) { got_ = change.name; }
+    void complete() override { static_cast<void>(::mkdir((folder_ / "made").c_str(), 0700)); }
+    std::string verify(bool value, bool completed, bool) override {
+        peal::pool pool(peal::pool_options(1));
+        if (completed && !value) got_ = pool.run(next_of_watch, std::ref(changes_)).name;  // it is kept
+        return expect(got_ == (completed ? "made" : ""), "the change is lost");
+    }
+
+  private:
+    static peal::task<> watch(peal::fs::change_watch& changes, std::string path) { co_await changes.add(path); }
+    static peal::task<peal::fs::change> next_of_watch(peal::fs::change_watch& changes) { co_return co_await changes.next(); }
+    support::temp_folder folder_;
+    peal::fs::change_watch changes_;
+    std::string got_;
 };
 
 // ---- processes ----
@@ -706,6 +754,8 @@ constexpr operation operations[] = {
     {"read_line", make<reading_line>},
     {"file read", make<reading_fifo>},
     {"file write", make<writing_fifo>},
+    {"file lock", make<locking_file>},
+    {"change_watch", make<waiting_for_change>},
     {"pipe read", make<reading_pipe>},
     {"child wait", make<waiting_for_child>},
     {"signal_watch", make<waiting_for_signal>},
