@@ -10,8 +10,15 @@
 #include <peal/combine/when_all.hpp>
 #include <peal/combine/when_any.hpp>
 #include <peal/error.hpp>
+#include <peal/fs/attributes.hpp>
+#include <peal/fs/directory.hpp>
 #include <peal/fs/file.hpp>
+#include <peal/fs/lock.hpp>
+#include <peal/fs/names.hpp>
+#include <peal/fs/open_options.hpp>
+#include <peal/fs/temp_file.hpp>
 #include <peal/fs/walk.hpp>
+#include <peal/fs/watch.hpp>
 #include <peal/io/buffer.hpp>
 #include <peal/io/buffered_reader.hpp>
 #include <peal/io/buffered_writer.hpp>
@@ -19,6 +26,7 @@
 #include <peal/io/framing.hpp>
 #include <peal/io/lease.hpp>
 #include <peal/io/memory_stream.hpp>
+#include <peal/io/pipe.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/serve.hpp>
@@ -30,7 +38,10 @@
 #include <peal/parallel/parallel_for.hpp>
 #include <peal/parallel/parallel_reduce.hpp>
 #include <peal/pool/pool.hpp>
+#include <peal/process/child.hpp>
+#include <peal/process/command.hpp>
 #include <peal/process/signal.hpp>
+#include <peal/process/standard_streams.hpp>
 #include <peal/sync/barrier.hpp>
 #include <peal/sync/broadcast.hpp>
 #include <peal/sync/channel.hpp>

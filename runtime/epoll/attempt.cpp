@@ -39,15 +39,6 @@ int connect_now(int socket, const void* peer, std::uint64_t bytes) noexcept {
     return connected;
 }
 
-/// 0: a write may succeed, or fail for another reason than want of room.
-int look_whether_writable(int fd) noexcept {
-    pollfd looked{fd, POLLOUT, 0};
-    int ready = ::poll(&looked, 1, 0);
-    if (ready == 0) errno = EAGAIN;
-    if (ready > 0 && (looked.revents & POLLNVAL) != 0) errno = EBADF;
-    return ready > 0 && (looked.revents & POLLNVAL) == 0 ? 0 : -1;
-}
-
 bool is_read(operation_kind kind) noexcept { return kind == operation_kind::read || kind == operation_kind::read_many; }
 bool is_write(operation_kind kind) noexcept { return kind == operation_kind::write || kind == operation_kind::write_many; }
 
@@ -66,6 +57,15 @@ ssize_t transfer(detail::operation& op, readiness known) noexcept {
     return read;
 }
 
+/// What is ready of `events`.
+int look(int fd, short events) noexcept {
+    pollfd asked{fd, events, 0};
+    int ready = ::poll(&asked, 1, 0);
+    if (ready < 0) return -1;
+    errno = ready == 0 ? EAGAIN : EBADF;
+    return ready == 0 || (asked.revents & POLLNVAL) != 0 ? -1 : asked.revents;
+}
+
 ssize_t call(detail::operation& op, readiness known) noexcept {
     int flags = static_cast<int>(op.flags) | MSG_DONTWAIT;
     std::size_t length = std::min<std::size_t>(op.length, longest_transfer);
@@ -77,11 +77,12 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::send: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);
-        case operation_kind::wait_writable: return look_whether_writable(op.fd);
         case operation_kind::read:
         case operation_kind::read_many:
         case operation_kind::write:
         case operation_kind::write_many: return transfer(op, known);
+        case operation_kind::wait_readable: return look(op.fd, POLLIN | POLLRDHUP);
+        case operation_kind::wait_writable: return look(op.fd, POLLOUT);
         default: break;
     }
     errno = EOPNOTSUPP;

@@ -14,7 +14,7 @@ inline constexpr std::int32_t must_block = INT32_MIN + 1;  // cannot be tried: a
 
 enum class readiness : bool { unknown, told };  // told: by epoll, just now
 
-/// What the kernel returned, -errno, or one of these two. Requires: a kind that transfers, accepts or connects.
+/// What the kernel returned, -errno, or one of these two. Requires: a kind that transfers, accepts, connects or waits.
 std::int32_t attempt(detail::operation& operation, readiness known) noexcept;
 
 }  // namespace peal::rt

@@ -15,6 +15,7 @@
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
+#include "folder_of.hpp"
 
 namespace peal::fs {
 
@@ -68,11 +69,6 @@ class path_operation : public peal::detail::void_operation {
     }
 };
 
-std::string folder_of(const std::string& path) {
-    std::size_t slash = path.rfind('/');
-    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
-
 }  // namespace
 
 namespace detail {
@@ -96,6 +92,57 @@ file_info stat_operation::await_resume() { return result().value(); }
 peal::result<file_info> stat_operation::result() {
     if (outcome < 0) return peal::error::from_errno(-outcome, path_.empty() ? "statx" : "statx " + path_);
     return info_of(*reinterpret_cast<const struct statx*>(status_));
+}
+
+pieces_operation::pieces_operation(int fd, std::span<const io::mutable_buffer> pieces, std::uint64_t offset) noexcept
+    : size_operation(operation_kind::read_many) {
+    this->fd = fd;
+    this->address = const_cast<io::mutable_buffer*>(pieces.data());
+    this->length = pieces.size();
+    this->offset = offset;
+}
+pieces_operation::pieces_operation(int fd, std::span<io::const_buffer> pieces, std::uint64_t offset) noexcept
+    : size_operation(operation_kind::write_many) {
+    this->fd = fd;
+    this->address = pieces.data();
+    this->length = pieces.size();
+    this->offset = offset;
+    step = &pieces_operation::next_pieces;
+}
+
+bool pieces_operation::next_pieces(operation& self) noexcept {
+    if (self.outcome <= 0) return false;
+    auto* piece = static_cast<io::const_buffer*>(self.address);
+    auto moved = static_cast<std::uint64_t>(self.outcome);
+    std::uint64_t left = moved;
+    while (self.length != 0 && left >= piece->size()) {
+        left -= piece->size();
+        ++piece;
+        --self.length;
+    }
+    if (self.length == 0) return false;
+    piece->remove_prefix(left);
+    self.address = piece;
+    self.transferred += moved;
+    self.offset += moved;
+    return true;
+}
+
+sync_operation::sync_operation(int fd, std::uint32_t flags) noexcept
+    : void_operation(operation_kind::sync, fd, 0, flags), refused_(rt::has_failed_sync(fd)) {
+    step = &sync_operation::note_failure;
+}
+
+/// While the number is the file's for sure.
+bool sync_operation::note_failure(operation& self) noexcept {
+    // Of the device: EIO, ENOSPC, EDQUOT. Others say that this cannot be synced, or that nobody tried.
+    if (self.outcome == -EIO || self.outcome == -ENOSPC || self.outcome == -EDQUOT) rt::note_failed_sync(self.fd);
+    return false;
+}
+
+peal::result<void> sync_operation::result() {
+    if (refused_) return peal::error::from_errno(EIO, "fsync (an earlier one of this file has failed: what was written may be lost)");
+    return void_operation::result();
 }
 
 open_operation::open_operation(std::string path, std::uint32_t flags, std::uint32_t permissions) noexcept
@@ -125,6 +172,12 @@ detail::open_operation file::open(std::string path, open_mode mode, std::uint32_
     return detail::open_operation(std::move(path), flags_of(mode), permissions);
 }
 
+detail::open_operation file::open(std::string path, const open_options& options) noexcept {
+    return detail::open_operation(std::move(path), options.system_flags(), options.permissions());
+}
+
+file::file(int fd) noexcept : fd_(fd) { rt::forget_failed_sync(fd); }
+
 size_operation file::read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
     return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one);
 }
@@ -134,12 +187,23 @@ size_operation file::read_exactly_at(std::uint64_t offset, std::span<std::byte> 
 size_operation file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
     return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, offset, rounds::all);
 }
+detail::pieces_operation file::read_at(std::uint64_t offset, std::span<const io::mutable_buffer> pieces) noexcept {
+    return detail::pieces_operation(fd_, pieces, offset);
+}
+detail::pieces_operation file::write_at(std::uint64_t offset, std::span<io::const_buffer> pieces) noexcept {
+    return detail::pieces_operation(fd_, pieces, offset);
+}
 size_operation file::append(std::span<const std::byte> bytes) noexcept {
     return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, no_offset, rounds::all);
 }
 
-peal::detail::void_operation file::sync(durable what) noexcept {
-    return peal::detail::void_operation(operation_kind::sync, fd_, 0, what == durable::data_only ? 1 : 0);
+detail::sync_operation file::sync(durable what) noexcept { return detail::sync_operation(fd_, what == durable::data_only ? 1 : 0); }
+peal::detail::void_operation file::allocate(std::uint64_t offset, std::uint64_t size_bytes, grow size) noexcept {
+    std::uint32_t flags = size == grow::yes ? 0 : FALLOC_FL_KEEP_SIZE;
+    return peal::detail::void_operation(operation_kind::allocate, fd_, size_bytes, flags, offset);
+}
+peal::detail::void_operation file::punch_hole(std::uint64_t offset, std::uint64_t size_bytes) noexcept {
+    return peal::detail::void_operation(operation_kind::allocate, fd_, size_bytes, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset);
 }
 peal::detail::void_operation file::truncate(std::uint64_t size_bytes) noexcept {
     return peal::detail::void_operation(operation_kind::truncate, fd_, size_bytes, 0);

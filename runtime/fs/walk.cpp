@@ -38,7 +38,8 @@ file_type type_of(int folder, const dirent& found) noexcept {
 
 class directory_walk::state {
   public:
-    state(std::string root, std::size_t batch_size) : root_(std::move(root)), batch_size_(batch_size == 0 ? 1 : batch_size) {}
+    state(std::string root, std::size_t batch_size, std::size_t depth)
+        : root_(std::move(root)), batch_size_(batch_size == 0 ? 1 : batch_size), depth_(depth) {}
     state(const state&) = delete;
     state& operator=(const state&) = delete;
     ~state() {
@@ -98,7 +99,7 @@ class directory_walk::state {
         if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0) return;
         file_type type = type_of(::dirfd(folder), *found);
         std::string path = levels_.back().path + found->d_name;
-        if (type == file_type::directory) {
+        if (type == file_type::directory && levels_.size() < depth_) {
             enter(::dirfd(folder), found->d_name, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, batch);
         } else {
             batch.emplace_back(std::move(path), type, 0);
@@ -107,13 +108,14 @@ class directory_walk::state {
 
     std::string root_;
     std::size_t batch_size_;
+    std::size_t depth_;
     std::mutex mutex_;  // guards the two below
     bool begun_ = false;
     std::vector<level> levels_;
 };
 
-directory_walk::directory_walk(std::string root, std::size_t batch_size)
-    : state_(std::make_unique<state>(std::move(root), batch_size)) {}
+directory_walk::directory_walk(std::string root, std::size_t batch_size, std::size_t depth)
+    : state_(std::make_unique<state>(std::move(root), batch_size, depth)) {}
 directory_walk::directory_walk(directory_walk&&) noexcept = default;
 directory_walk& directory_walk::operator=(directory_walk&&) noexcept = default;
 directory_walk::~directory_walk() = default;

@@ -33,6 +33,7 @@ constexpr std::uint32_t count_mask = closing_file - 1;
 
 struct alignas(64) use {  // a line each: numbers of different workers lie side by side
     detail::atomic<std::uint32_t> word{0};
+    detail::atomic<bool> failed_sync{false};  // relaxed: tasks that use one file order that among themselves
 };
 constexpr unsigned block_size = 256;
 constexpr unsigned block_count = 4096;
@@ -43,7 +44,7 @@ struct block {
 // Written once each. [U2] release / acquire: the block is cleared before it is seen.
 constinit detail::atomic<block*> blocks[block_count] = {};
 
-detail::atomic<std::uint32_t>* word_of(int fd) noexcept {
+use* use_of(int fd) noexcept {
     auto number = static_cast<unsigned>(fd);
     if (number >= block_size * block_count) return nullptr;  // negative, too, and the simulation's
     detail::atomic<block*>& place = blocks[number / block_size];
@@ -57,7 +58,12 @@ detail::atomic<std::uint32_t>* word_of(int fd) noexcept {
             delete made;
         }
     }
-    return &found->uses[number % block_size].word;
+    return &found->uses[number % block_size];
+}
+
+detail::atomic<std::uint32_t>* word_of(int fd) noexcept {
+    use* found = use_of(fd);
+    return found != nullptr ? &found->word : nullptr;
 }
 
 /// True: no operation is underway, the caller closes. False: the end of the last one will.
@@ -104,6 +110,17 @@ void close_file(int fd) noexcept {
     } else {
         ::close(fd);
     }
+}
+
+void note_failed_sync(int fd) noexcept {
+    if (use* found = use_of(fd)) found->failed_sync.store(true, std::memory_order_relaxed);
+}
+bool has_failed_sync(int fd) noexcept {
+    use* found = use_of(fd);
+    return found != nullptr && found->failed_sync.load(std::memory_order_relaxed);
+}
+void forget_failed_sync(int fd) noexcept {
+    if (has_failed_sync(fd)) use_of(fd)->failed_sync.store(false, std::memory_order_relaxed);
 }
 
 descriptor_use::~descriptor_use() {

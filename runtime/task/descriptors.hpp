@@ -36,6 +36,12 @@ enum class left_to_close : unsigned char { nothing, socket, file };
 /// It has ended. Not `nothing`: the descriptor was closed meanwhile, and this was the last operation: the caller closes it now.
 [[nodiscard]] left_to_close end_use(int fd) noexcept;
 
+/// A sync of this descriptor has failed: what was written may be lost, and the system reports that once. Remembered until the number is given to
+/// another file, which says so by forget_failed_sync(). Numbers from 2^20 on are not remembered.
+void note_failed_sync(int fd) noexcept;
+bool has_failed_sync(int fd) noexcept;
+void forget_failed_sync(int fd) noexcept;
+
 /// Keeps the number of `fd` from being given to another file while one exists.
 class descriptor_use {
   public:

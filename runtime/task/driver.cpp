@@ -18,7 +18,8 @@ namespace {
 
 bool is_receiving(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == receive || kind == receive_many || kind == read || kind == read_many;
+    return kind == receive || kind == receive_many || kind == read || kind == read_many ||
+           kind == wait_readable;  // between two rounds of a read
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ void driver::completed(detail::operation& operation, std::int32_t outcome, detai
     tsan_acquire(&operation);
     operation.in_kernel = false;
     --operation.outstanding;
-    if (outcome == -EINTR && !operation.cancel_requested && operation.kind != detail::operation_kind::close) {
+    if (outcome == -EINTR && operation.cancel_requested) outcome = -ECANCELED;  // a kernel thread that waited for a terminal or the like
+    if (outcome == -EINTR && operation.kind != detail::operation_kind::close) {
         resubmit(operation);  // by a signal to whatever thread did it: says nothing about the operation
         return;
     }

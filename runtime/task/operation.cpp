@@ -23,7 +23,6 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::receive_lease: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
-        case operation_kind::wait_writable: return "poll";
         case operation_kind::read: return "read";
         case operation_kind::write: return "write";
         case operation_kind::read_many: return "readv";
@@ -35,6 +34,13 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::truncate: return "ftruncate";
         case operation_kind::rename: return "rename";
         case operation_kind::unlink: return "unlink";
+        case operation_kind::make_directory: return "mkdir";
+        case operation_kind::link: return "link";
+        case operation_kind::symlink: return "symlink";
+        case operation_kind::open_in: return "openat2";
+        case operation_kind::allocate: return "fallocate";
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable: return "poll";
     }
     return "unknown operation";
 }

@@ -4,12 +4,15 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <utility>
+
+#include "names.hpp"
 
 namespace peal::rt {
 
@@ -28,6 +31,11 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::truncate:
         case operation_kind::rename:
         case operation_kind::unlink:
+        case operation_kind::make_directory:
+        case operation_kind::link:
+        case operation_kind::symlink:
+        case operation_kind::open_in:
+        case operation_kind::allocate:
             return true;
         case operation_kind::nop:
         case operation_kind::accept:
@@ -37,6 +45,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
+        case operation_kind::wait_readable:
         case operation_kind::wait_writable:
             return false;
     }
@@ -50,6 +59,9 @@ ssize_t call(detail::operation& op) noexcept {
     auto* buffers = static_cast<const iovec*>(op.address);
     auto count = static_cast<int>(op.length);
     auto offset = static_cast<off_t>(op.offset);
+    int folder = folder_of(op);
+    int second_folder = second_folder_of(op);
+    auto* second = static_cast<const char*>(op.extra);
     bool seek = op.offset != detail::no_offset;
     switch (op.kind) {
         case operation_kind::read:
@@ -72,9 +84,20 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::truncate:
             return ::ftruncate(op.fd, static_cast<off_t>(op.length));
         case operation_kind::rename:
-            return ::rename(path, static_cast<const char*>(op.extra));
+            if (op.flags == 0) return ::renameat(folder, path, second_folder, second);
+            return ::renameat2(folder, path, second_folder, second, op.flags);
         case operation_kind::unlink:
-            return ::unlink(path);
+            return ::unlinkat(folder, path, static_cast<int>(op.flags));
+        case operation_kind::make_directory:
+            return ::mkdirat(folder, path, static_cast<mode_t>(op.length));
+        case operation_kind::link:
+            return ::linkat(folder, path, second_folder, second, static_cast<int>(op.flags));
+        case operation_kind::symlink:
+            return ::symlinkat(path, folder, second);
+        case operation_kind::open_in:
+            return ::syscall(SYS_openat2, folder, path, op.extra, sizeof(open_rules));
+        case operation_kind::allocate:
+            return ::fallocate(op.fd, static_cast<int>(op.flags), offset, static_cast<off_t>(op.length));
         case operation_kind::nop:
         case operation_kind::accept:
         case operation_kind::connect:
@@ -83,6 +106,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
+        case operation_kind::wait_readable:
         case operation_kind::wait_writable:
             break;
     }

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "../task/faults.hpp"
+#include "../task/names.hpp"
 
 namespace peal::rt {
 
@@ -40,7 +41,6 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::receive_lease: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
-        case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
         case operation_kind::read: return IORING_OP_READ;
         case operation_kind::write: return IORING_OP_WRITE;
         case operation_kind::read_many: return IORING_OP_READV;
@@ -52,6 +52,13 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::truncate: return op_ftruncate;
         case operation_kind::rename: return IORING_OP_RENAMEAT;
         case operation_kind::unlink: return IORING_OP_UNLINKAT;
+        case operation_kind::make_directory: return IORING_OP_MKDIRAT;
+        case operation_kind::link: return IORING_OP_LINKAT;
+        case operation_kind::symlink: return IORING_OP_SYMLINKAT;
+        case operation_kind::open_in: return IORING_OP_OPENAT2;
+        case operation_kind::allocate: return IORING_OP_FALLOCATE;
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
     }
     return IORING_OP_NOP;
 }
@@ -97,10 +104,6 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.len = 1;
             entry.msg_flags = op.flags;
             break;
-        case operation_kind::wait_writable:
-            entry.fd = op.fd;
-            entry.poll32_events = POLLOUT;
-            break;
         case operation_kind::read:
         case operation_kind::write:
         case operation_kind::read_many:
@@ -132,14 +135,44 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.off = op.length;
             break;
         case operation_kind::rename:
-            entry.fd = AT_FDCWD;
+        case operation_kind::link:
+            entry.fd = folder_of(op);
             entry.addr = address_of(op.address);
-            entry.len = static_cast<std::uint32_t>(AT_FDCWD);
+            entry.len = static_cast<std::uint32_t>(second_folder_of(op));
             entry.off = address_of(op.extra);
+            entry.rename_flags = op.flags;  // and hardlink_flags: the same place
             break;
         case operation_kind::unlink:
-            entry.fd = AT_FDCWD;
+            entry.fd = folder_of(op);
             entry.addr = address_of(op.address);
+            entry.unlink_flags = op.flags;
+            break;
+        case operation_kind::make_directory:
+            entry.fd = folder_of(op);
+            entry.addr = address_of(op.address);
+            entry.len = static_cast<std::uint32_t>(op.length);
+            break;
+        case operation_kind::symlink:
+            entry.fd = folder_of(op);
+            entry.addr = address_of(op.address);
+            entry.off = address_of(op.extra);
+            break;
+        case operation_kind::open_in:
+            entry.fd = folder_of(op);
+            entry.addr = address_of(op.address);
+            entry.len = sizeof(open_rules);
+            entry.off = address_of(op.extra);
+            break;
+        case operation_kind::allocate:
+            entry.fd = op.fd;
+            entry.off = op.offset;
+            entry.addr = op.length;
+            entry.len = op.flags;
+            break;
+        case operation_kind::wait_readable:
+        case operation_kind::wait_writable:
+            entry.fd = op.fd;
+            entry.poll32_events = op.kind == operation_kind::wait_readable ? POLLIN | POLLRDHUP : POLLOUT;
             break;
     }
 }

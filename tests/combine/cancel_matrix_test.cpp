@@ -9,7 +9,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +23,7 @@
 
 #include "support/catch.hpp"
 #include "support/sockets.hpp"
+#include "support/temp_folder.hpp"
 
 using namespace std::chrono_literals;
 using support::subject_of;
@@ -396,6 +400,120 @@ class writing_fifo : public subject_of<writing_fifo> {
     std::pair<peal::fs::file, peal::fs::file> pipe_ = pipe_of_files();
     std::vector<std::byte> bytes_ = support::pattern(4096);
     std::size_t sent_ = 0;
+};
+
+class reading_pipe : public subject_of<reading_pipe> {
+  public:
+    auto op() { return pipe_.reader.read(buffer_); }
+    void took(std::size_t n) { got_ = n; }
+    void complete() override { static_cast<void>(::write(pipe_.writer.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_ == (value ? 8 : 0) && support::fits(std::span(buffer_).first(got_), 0), "wrong bytes") +
+               expect(bytes_in(pipe_.reader.native_handle()) == (completed && !value ? 8 : 0), "bytes are lost");
+    }
+
+  private:
+    peal::io::pipe pipe_ = peal::io::make_pipe();
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+};
+
+/// Somebody else has the lock. Completed by him.
+class locking_file : public subject_of<locking_file> {
+  public:
+    auto op() { return peal::fs::lock(file_); }
+    void took(peal::fs::file_lock lock) { got_ = std::move(lock); }
+    void complete() override { ::flock(other_.native_handle(), LOCK_UN); }
+    std::string verify(bool value, bool completed, bool) override {
+        bool is_free = ::flock(other_.native_handle(), LOCK_EX | LOCK_NB) == 0;  // his it is, or was
+        std::string wrong = expect(got_.is_held() == value && is_free == !value, "wrong holder") + expect(completed || !value, "it was not free");
+        got_.unlock();
+        return wrong + expect(::flock(other_.native_handle(), LOCK_EX | LOCK_NB) == 0, "the lock is lost");
+    }
+
+  private:
+    peal::fs::file opened(int flags) { return peal::fs::file(::open((folder_ / "file").c_str(), flags | O_CLOEXEC, 0600)); }
+    support::temp_folder folder_;
+    peal::fs::file file_ = opened(O_RDWR | O_CREAT);
+    peal::fs::file other_ = opened(O_RDWR);
+    [[maybe_unused]] int locked_ = ::flock(other_.native_handle(), LOCK_EX);
+    peal::fs::file_lock got_;
+};
+
+class waiting_for_change : public subject_of<waiting_for_change> {
+  public:
+    waiting_for_change() {
+        peal::pool pool(peal::pool_options(1));
+        pool.run(watch, std::ref(changes_), folder_.path());
+    }
+    auto op() { return changes_.next(); }
+    void took(peal::fs::change change) { got_ = change.name; }
+    void complete() override { static_cast<void>(::mkdir((folder_ / "made").c_str(), 0700)); }
+    std::string verify(bool value, bool completed, bool) override {
+        peal::pool pool(peal::pool_options(1));
+        if (completed && !value) got_ = pool.run(next_of_watch, std::ref(changes_)).name;  // it is kept
+        return expect(got_ == (completed ? "made" : ""), "the change is lost");
+    }
+
+  private:
+    static peal::task<> watch(peal::fs::change_watch& changes, std::string path) { co_await changes.add(path); }
+    static peal::task<peal::fs::change> next_of_watch(peal::fs::change_watch& changes) { co_return co_await changes.next(); }
+    support::temp_folder folder_;
+    peal::fs::change_watch changes_;
+    std::string got_;
+};
+
+// ---- processes ----
+
+/// The program ends when its input does.
+class waiting_for_child : public subject_of<waiting_for_child> {
+  public:
+    auto op() { return program_.wait(); }
+    void took(peal::process::exit_status status) { got_ = status.success(); }
+    void complete() override { ::close(std::exchange(input_, -1)); }
+    std::string verify(bool value, bool, bool) override { return expect(got_ == value, "wrong status"); }
+    ~waiting_for_child() override {
+        if (input_ >= 0) ::close(input_);
+    }
+
+  private:
+    static peal::task<peal::process::child> start_cat(int input) {
+        peal::process::command cat("cat");
+        cat.input(peal::process::standard_stream::descriptor(input)).output(peal::process::standard_stream::null());
+        peal::task<peal::process::child> starting = peal::process::start(std::move(cat));
+        co_return co_await std::move(starting);
+    }
+    static peal::process::child begin(int& write_end) {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
+        write_end = ends[1];
+        peal::pool starter(peal::pool_options(1));
+        peal::process::child begun = starter.run(start_cat, ends[0]);
+        ::close(ends[0]);
+        return begun;
+    }
+    int input_ = -1;
+    peal::process::child program_ = begin(input_);
+    bool got_ = false;
+};
+
+class waiting_for_signal : public subject_of<waiting_for_signal> {
+  public:
+    auto op() { return watch_.next(); }
+    void took(int number) { got_ = number; }
+    void complete() override {
+        ::kill(::getpid(), SIGUSR1);
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        peal::pool pool(peal::pool_options(1));
+        if (completed && !value) got_ = pool.run(next_of_watch, std::ref(watch_));  // it is kept
+        return expect(got_ == (completed ? SIGUSR1 : 0), "the signal is lost");
+    }
+
+  private:
+    static peal::task<int> next_of_watch(peal::process::signal_watch& watch) { co_return co_await watch.next(); }
+    peal::process::signal_watch watch_{SIGUSR1};
+    int got_ = 0;
 };
 
 // ---- time and tasks ----
@@ -790,6 +908,11 @@ constexpr operation operations[] = {
     {"read_line", make<reading_line>},
     {"file read", make<reading_fifo>},
     {"file write", make<writing_fifo>},
+    {"file lock", make<locking_file>},
+    {"change_watch", make<waiting_for_change>},
+    {"pipe read", make<reading_pipe>},
+    {"child wait", make<waiting_for_child>},
+    {"signal_watch", make<waiting_for_signal>},
     {"sleep_for", make<sleeping>},
     {"join of a handle", make<joining>},
     {"scope join", make<joining_scope>},

@@ -38,7 +38,7 @@ LAYERS = {
     "net": ["base", "combine", "error", "io", "sync", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
-    "process": ["base", "error", "io", "task", "time", "pool"],
+    "process": ["base", "combine", "error", "io", "task", "time", "pool"],
     # a server on all workers of a pool; by its public header, too
     "serve": ["base", "error", "io", "task", "time", "net", "pool"],
     # the assembly for tests, and what it makes streams of

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include <peal/task/scope.hpp>
 #include <peal/time/sleep.hpp>
@@ -134,6 +136,95 @@ TEST_CASE("signal: one that came before the wait is not lost") {
     for (int i = 0; i < 5000 && !signal.arrived(); ++i) std::this_thread::sleep_for(1ms);
     CHECK(signal.number() == SIGINT);
     CHECK(pool.run(wait, std::ref(signal)) == SIGINT);
+}
+
+// ---- signal_watch ----------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+peal::task<int> next_of(peal::process::signal_watch& watch) { co_return co_await watch.next(); }
+
+bool is_default(int number) {
+    struct sigaction action {};
+    ::sigaction(number, nullptr, &action);
+    return action.sa_handler == SIG_DFL;
+}
+
+}  // namespace
+
+TEST_CASE("signal_watch: gives what came before and what comes, each kind once, and restores what was before") {
+    auto wait_and_send = [](peal::process::signal_watch& watch) -> peal::task<int> {
+        peal::spawn([]() -> peal::task<> {
+            co_await peal::sleep_for(2ms);
+            send_self(SIGUSR2);
+        }).detach();
+        co_return co_await watch.next();
+    };
+    peal::pool pool(peal::pool_options(2));
+    {
+        peal::process::signal_watch watch({SIGUSR1, SIGUSR2, SIGUSR1});
+        for (int i = 0; i < 3; ++i) send_self(SIGUSR1);
+        CHECK(pool.run(next_of, std::ref(watch)) == SIGUSR1);
+        CHECK(pool.run(wait_and_send, std::ref(watch)) == SIGUSR2);
+        CHECK_FALSE(is_default(SIGUSR1));
+    }
+    CHECK(is_default(SIGUSR1));
+    CHECK(is_default(SIGUSR2));
+}
+
+TEST_CASE("signal_watch: all who want a signal get it, beside a termination_signal, too") {
+    auto wait = [](peal::process::termination_signal& signal) -> peal::task<int> { co_return co_await signal.wait(); };
+    peal::pool pool(peal::pool_options(1));
+    peal::process::signal_watch first({SIGTERM, SIGHUP});
+    {
+        peal::process::signal_watch second({SIGHUP});
+        peal::process::termination_signal termination;
+        send_self(SIGHUP);
+        CHECK(pool.run(next_of, std::ref(first)) == SIGHUP);
+        CHECK(pool.run(next_of, std::ref(second)) == SIGHUP);
+        send_self(SIGTERM);
+        CHECK(pool.run(next_of, std::ref(first)) == SIGTERM);
+        CHECK(pool.run(wait, std::ref(termination)) == SIGTERM);
+    }
+    send_self(SIGTERM);
+    CHECK(pool.run(next_of, std::ref(first)) == SIGTERM);
+}
+
+TEST_CASE("signal_watch: what cannot be watched is an error, and leaves nothing") {
+    auto failure = [](int number) -> std::string {
+        try {
+            peal::process::signal_watch watch({SIGUSR1, number});
+        } catch (const std::system_error& wrong) {
+            return wrong.what();
+        }
+        return "made";
+    };
+    for (int number : {0, -1, 65, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+        CHECK(failure(number) == "sigaction for signal " + std::to_string(number) + ": Invalid argument");
+    }
+    CHECK(is_default(SIGUSR1));
+    std::vector<std::unique_ptr<peal::process::signal_watch>> many;
+    for (int i = 0; i < 32; ++i) many.push_back(std::make_unique<peal::process::signal_watch>(std::initializer_list<int>{SIGUSR1}));
+    CHECK(failure(SIGUSR2) == "signal_watch: more than 32 at a time: Resource temporarily unavailable");
+    many.clear();
+    CHECK(failure(SIGUSR2) == "made");
+    CHECK(is_default(SIGUSR1));
+}
+
+TEST_CASE("signal_watch: made and destroyed while signals come") {
+    std::atomic<bool> enough{false};
+    peal::process::signal_watch always({SIGUSR1});
+    std::thread sender([&] {
+        while (!enough) send_self(SIGUSR1);
+    });
+    peal::pool pool(peal::pool_options(1));
+    for (int i = 0; i < 300; ++i) {
+        peal::process::signal_watch watch({SIGUSR1, SIGUSR2});
+        if (i % 3 == 0) CHECK(pool.run(next_of, std::ref(watch)) == SIGUSR1);
+    }
+    enough = true;
+    sender.join();
+    CHECK(pool.run(next_of, std::ref(always)) == SIGUSR1);
 }
 
 TEST_CASE("child: a second signal", "[.child]") {

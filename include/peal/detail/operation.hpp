@@ -26,7 +26,6 @@ enum class operation_kind : std::uint8_t {
     send,           // fd, address, length, flags: MSG_*
     receive_many,   // fd, address: buffers, length: count
     send_many,      // fd, address: buffers, length: count
-    wait_writable,  // fd; 0 when a send is worth a try
     receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
     read,           // fd, address, length, offset (no_offset: the file's own)
     write,          // as read
@@ -37,10 +36,18 @@ enum class operation_kind : std::uint8_t {
     sync,           // fd, flags: 1 = data only
     stat,           // fd or address: path, extra: file_status
     truncate,       // fd, length
-    rename,         // address: from, extra: to
-    unlink,         // address: path
+    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length - 1`; of -1: in the working directory.
+    rename,         // fd, address: from, extra: to, length, flags: RENAME_*
+    unlink,         // fd, address: name, flags: AT_REMOVEDIR
+    make_directory, // fd, address: name, length: mode
+    link,           // fd, address: existing, extra: name, length, flags: AT_*
+    symlink,        // fd, address: what it says, extra: name
+    open_in,        // fd, address: name, extra: open_rules -> new fd
+    allocate,       // fd, offset, length, flags: FALLOC_FL_*
+    wait_readable,  // fd -> until a read would not wait, or fails
+    wait_writable,  // fd -> until a write would not wait, or fails
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::unlink) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::wait_writable) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -111,9 +118,10 @@ class PEAL_EXPORT size_operation : public operation {
 
   protected:
     explicit size_operation(operation_kind kind) noexcept : operation(kind) {}
+    /// The step of rounds::all.
+    static bool next_round(operation& self) noexcept;
 
   private:
-    static bool next_round(operation& self) noexcept;
     std::size_t count() const noexcept { return static_cast<std::size_t>(transferred) + static_cast<std::size_t>(outcome); }
 };
 
@@ -121,10 +129,12 @@ class PEAL_EXPORT size_operation : public operation {
 class PEAL_EXPORT void_operation : public operation {
   public:
     explicit void_operation(operation_kind kind) noexcept : operation(kind) {}
-    void_operation(operation_kind kind, int fd, std::uint64_t length, std::uint32_t flags) noexcept : operation(kind) {
+    void_operation(operation_kind kind, int fd, std::uint64_t length, std::uint32_t flags, std::uint64_t offset = no_offset) noexcept
+        : operation(kind) {
         this->fd = fd;
         this->length = length;
         this->flags = flags;
+        this->offset = offset;
     }
     void await_resume() {
         if (outcome < 0) failure().raise();

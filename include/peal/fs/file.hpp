@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <peal/detail/operation.hpp>
+#include <peal/fs/open_options.hpp>
+#include <peal/io/buffer.hpp>
 #include <peal/task/task.hpp>
 
 namespace peal::fs {
@@ -69,6 +71,29 @@ class [[nodiscard]] PEAL_EXPORT open_operation : public peal::detail::operation 
     std::string path_;
 };
 
+/// Reads into or writes from several pieces of memory.
+class [[nodiscard]] PEAL_EXPORT pieces_operation : public peal::detail::size_operation {
+  public:
+    pieces_operation(int fd, std::span<const io::mutable_buffer> pieces, std::uint64_t offset) noexcept;
+    pieces_operation(int fd, std::span<io::const_buffer> pieces, std::uint64_t offset) noexcept;
+
+  private:
+    static bool next_pieces(operation& self) noexcept;
+};
+
+/// Remembers a failure for the file.
+class [[nodiscard]] PEAL_EXPORT sync_operation : public peal::detail::void_operation {
+  public:
+    sync_operation(int fd, std::uint32_t flags) noexcept;
+    bool await_ready() const noexcept { return refused_; }
+    void await_resume() { result().value(); }
+    peal::result<void> result();
+
+  private:
+    static bool note_failure(operation& self) noexcept;
+    const bool refused_;
+};
+
 }  // namespace detail
 
 /// An open file. Positions are explicit: reads and writes of different tasks do not disturb each other.
@@ -83,7 +108,7 @@ class PEAL_EXPORT file {
   public:
     file() noexcept = default;
     /// Takes over an open descriptor.
-    explicit file(int fd) noexcept : fd_(fd) {}
+    explicit file(int fd) noexcept;
     file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
     file& operator=(file&& other) noexcept {
         if (this != &other) {
@@ -96,6 +121,8 @@ class PEAL_EXPORT file {
 
     /// `co_await file::open("/etc/hosts")`. `permissions` for a file that is created, less the umask.
     static detail::open_operation open(std::string path, open_mode mode = open_mode::read, std::uint32_t permissions = 0644) noexcept;
+    /// `co_await file::open(path, open_options().read().write().create())`: every combination that the system knows.
+    static detail::open_operation open(std::string path, const open_options& options) noexcept;
 
     /// Reads at most `buffer.size()` bytes at `offset`; 0 at the end of the file.
     [[nodiscard]] peal::detail::size_operation read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept;
@@ -103,13 +130,22 @@ class PEAL_EXPORT file {
     [[nodiscard]] peal::detail::size_operation read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept;
     /// Writes everything at `offset`.
     [[nodiscard]] peal::detail::size_operation write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept;
+    /// The same with several pieces of memory, in their order; at most 1024 of them. Writing uses the array up as it goes.
+    [[nodiscard]] detail::pieces_operation read_at(std::uint64_t offset, std::span<const io::mutable_buffer> pieces) noexcept;
+    [[nodiscard]] detail::pieces_operation write_at(std::uint64_t offset, std::span<io::const_buffer> pieces) noexcept;
     /// Writes everything at the end. Requires: opened with open_mode::append.
     [[nodiscard]] peal::detail::size_operation append(std::span<const std::byte> bytes) noexcept;
 
     enum class durable : bool { everything, data_only };
-    /// Brings what was written to the device. Once it fails, the data may be lost, and a second call may claim success: do not
-    /// retry, write the file anew (facts about Linux: the error is reported once).
-    [[nodiscard]] peal::detail::void_operation sync(durable what = durable::everything) noexcept;
+    /// Brings what was written to the device. Once that fails, the data may be lost, and the system would claim success the next time: so
+    /// from then on every sync() of this object fails by io_error. Write the file anew.
+    [[nodiscard]] detail::sync_operation sync(durable what = durable::everything) noexcept;
+    /// Takes room on the device, so that writes there do not fail for the lack of it; the file grows if it is shorter, unless `grow` is no.
+    /// Errors: operation_not_supported from file systems that cannot.
+    enum class grow : bool { no, yes };
+    [[nodiscard]] peal::detail::void_operation allocate(std::uint64_t offset, std::uint64_t size_bytes, grow size = grow::yes) noexcept;
+    /// Gives the room back; what was there reads as zeros, and the size stays. Errors: as allocate().
+    [[nodiscard]] peal::detail::void_operation punch_hole(std::uint64_t offset, std::uint64_t size_bytes) noexcept;
     [[nodiscard]] peal::detail::void_operation truncate(std::uint64_t size_bytes) noexcept;
     [[nodiscard]] detail::stat_operation stat() noexcept { return detail::stat_operation(fd_); }
 

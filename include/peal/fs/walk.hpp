@@ -35,7 +35,8 @@ class entry {
 /// Bound:    holds one open folder per level and at most `batch_size` entries.
 class PEAL_EXPORT directory_walk {
   public:
-    explicit directory_walk(std::string root, std::size_t batch_size = 256);
+    /// `depth`: so many levels of folders are entered; 1: the root alone. Folders below are reported and not entered.
+    explicit directory_walk(std::string root, std::size_t batch_size = 256, std::size_t depth = static_cast<std::size_t>(-1));
     directory_walk(directory_walk&&) noexcept;
     directory_walk& operator=(directory_walk&&) noexcept;
     ~directory_walk();

@@ -171,8 +171,8 @@ task<std::invoke_result_t<Function, Arguments...>> offload_call(rt::scheduler& t
 ///
 /// Threads:   every member may be called from any thread, except that run(), shutdown() and the destructor must not be called
 ///            on one of its own workers (asserted): they would wait for themselves.
-/// Signals:   workers block all of them, so handlers run on the program's own threads. A program that a task starts inherits that
-///            mask, unless it is given another (posix_spawnattr_setsigmask).
+/// Signals:   workers block all of them, so handlers run on the program's own threads. A program that a task starts by
+///            system calls of its own inherits that mask; one that it starts by process::start() does not.
 /// Lifetime:  tasks of other pools that moved here must have left before it is destroyed.
 /// Errors:    the constructor throws std::system_error with a message that says what was tried, what the system answered and
 ///            what to set, if no ring can be made or a CPU cannot be had; std::invalid_argument if options contradict each other.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Signals that end a program: run until SIGINT or SIGTERM, then stop in order.
+// Signals: those that end a program (run until SIGINT or SIGTERM, then stop in order), and any others that it wants to know of.
 
+#include <initializer_list>
+#include <memory>
 #include <utility>
 
 #include <peal/pool/pool.hpp>
@@ -10,6 +12,40 @@
 #include <peal/task/task.hpp>
 
 namespace peal::process {
+
+namespace detail {
+class signal_receiver;
+}
+
+/// Waits for signals of chosen kinds: SIGHUP to read a configuration anew, SIGUSR1, SIGWINCH. While one exists, these do not do what they do by
+/// default. For the end of the program there is termination_signal; both may exist for the same signal, and each is told.
+///
+///     peal::process::signal_watch reload({SIGHUP});
+///     for (;;) {
+///         co_await reload.next();
+///         ...
+///
+/// What comes while nobody waits is kept, once for each kind, as the system does: it is not a count.
+///
+/// Threads:      any number of objects, each used by one task at a time. A signal reaches it if a thread of the program does not block it;
+///               workers do. That of main() is enough.
+/// Cancellation: takes nothing.
+/// Errors:       invalid_argument for a number that is none, cannot be caught, or says that the program is broken (SIGSEGV, SIGBUS, SIGFPE,
+///               SIGILL); resource_unavailable_try_again for more than 32 objects at a time.
+/// Lifetime:     until next() has ended.   Kernel: a handler that writes to an event descriptor, which is read on the ring of the worker that awaits.
+class PEAL_EXPORT signal_watch {
+  public:
+    explicit signal_watch(std::initializer_list<int> numbers);
+    signal_watch(const signal_watch&) = delete;
+    signal_watch& operator=(const signal_watch&) = delete;
+    ~signal_watch();
+
+    /// Gives the number of the next signal; of several that have come, the lowest first.
+    [[nodiscard]] task<int> next();
+
+  private:
+    std::unique_ptr<detail::signal_receiver> receiver_;
+};
 
 /// Waits for SIGINT or SIGTERM. While one exists, these do not kill the program; one that comes a second or more after the first does.
 /// (Within that second it is taken for the same one, which timeout(1) and others send twice.)
@@ -29,7 +65,7 @@ class PEAL_EXPORT termination_signal {
     int number() const noexcept;
 
   private:
-    int fd_;  // an event descriptor that the handler writes to
+    std::unique_ptr<detail::signal_receiver> receiver_;
 };
 
 namespace detail {
@@ -68,6 +104,9 @@ task<int> run_main(termination_signal& signal, Function function, Arguments... a
 
 /// pool.run(fn, args...) for a server: SIGINT and SIGTERM ask it to stop. That it ends as canceled then is its normal end; any other
 /// exception is thrown. Gives the number of the signal that ended it, 0 if it ended by itself.
+///
+/// This waits for main only. What else runs in the pool has until pool.shutdown(drain, stop), which the pool's destructor calls with the limits
+/// of pool_options: it drains, asks to stop, and names what did not.
 template <class Function, class... Arguments>
 int run_until_terminated(pool& pool, Function&& function, Arguments&&... arguments) {
     termination_signal signal;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// name_operation: an operation on one name or two, each in a folder (-1: the working directory). The names outlive it.
+
+#include <string>
+#include <system_error>
+
+#include <peal/detail/operation.hpp>
+#include <peal/task/as_result.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal::fs {
+
+class name_operation : public peal::detail::void_operation {
+  public:
+    name_operation(peal::detail::operation_kind kind, int folder, const std::string& name, std::uint64_t length = 0,
+                   std::uint32_t flags = 0) noexcept
+        : void_operation(kind, folder, length, flags) {
+        this->address = const_cast<char*>(name.c_str());
+    }
+    void set_second(int folder, const std::string& name) noexcept {
+        this->length = static_cast<std::uint64_t>(folder + 1);
+        this->extra = const_cast<char*>(name.c_str());
+    }
+};
+
+/// Awaits it; `doing` is what its error says.
+inline task<void> perform(name_operation& operation, std::string doing) {
+    auto done = co_await as_result(operation);
+    if (!done) throw std::system_error(done.error().code(), doing);
+}
+
+}  // namespace peal::fs
