@@ -15,10 +15,10 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 needs_of() {
     case $1 in
         build) echo cxx meson ninja pkg-config liburing libcrypto ;;
-        test) echo catch2 benchmark hwloc curl nc redis-tools python3 ;;
+        test) echo catch2 benchmark hwloc json curl nc redis-tools python3 ;;
         sanitize) echo gcc-sanitizers ;;
         bench) echo benchmark asio redis-server redis-tools ;;
-        compare) echo tbb asio openmp-clang go cargo tokio rayon ;;
+        compare) echo tbb asio openmp-clang go cargo tokio rayon libuv fio ;;
         clang) echo clang ;;
         demo) echo redis-tools find ;;
         *) return 1 ;;
@@ -37,6 +37,7 @@ libcrypto      | libcrypto of OpenSSL 3.0                          | libssl-dev 
 catch2         | Catch2 (or subprojects/catch2.wrap)               | catch2          | catch-devel               | catch2
 benchmark      | Google Benchmark (or subprojects/google-benchmark.wrap) | libbenchmark-dev | google-benchmark-devel | benchmark
 hwloc          | hwloc 2.5 or newer                                | libhwloc-dev    | hwloc-devel               | hwloc
+json           | nlohmann_json                                     | nlohmann-json3-dev | json-devel             | nlohmann-json
 curl           | curl                                              | curl            | curl                      | curl
 nc             | netcat                                            | netcat-openbsd  | nmap-ncat                 | openbsd-netcat
 redis-tools    | redis-cli and redis-benchmark                     | redis-tools     | /usr/bin/redis-benchmark  | valkey
@@ -51,6 +52,8 @@ go             | Go                                                | golang-go  
 cargo          | Cargo and rustc                                   | cargo rustc     | cargo rust                | rust
 tokio          | the source of Tokio in /usr/share/cargo/registry  | librust-tokio-dev | rust-tokio-devel        | -
 rayon          | the source of Rayon in /usr/share/cargo/registry  | librust-rayon-dev | rust-rayon-devel        | -
+libuv          | libuv                                             | libuv1-dev      | libuv-devel               | libuv
+fio            | fio                                               | fio             | fio                       | fio
 find           | find and xargs                                    | findutils       | findutils                 | findutils
 '
 
@@ -97,6 +100,7 @@ have() {
         catch2) pkg-config --exists catch2-with-main || pkg-config --exists catch2 || unpacked catch2 ;;
         benchmark) pkg-config --exists benchmark || unpacked google-benchmark ;;
         hwloc) pkg-config --exists 'hwloc >= 2.5' ;;
+        json) pkg-config --exists nlohmann_json ;;
         redis-tools) command_there redis-cli && command_there redis-benchmark ;;
         gcc-sanitizers) links g++ address,undefined && links g++ thread ;;
         asio) compiles '#if !__has_include(<asio.hpp>)
@@ -107,6 +111,7 @@ have() {
             command_there clang++-19 && clang='clang++-19'
             at_least "$($clang -dumpversion)" 16 && links "$clang" address,undefined && links "$clang" thread ;;
         tbb) pkg-config --exists tbb ;;
+        libuv) pkg-config --exists libuv ;;
         openmp-clang) ! command_there clang++-19 || echo '#include <omp.h>' | clang++-19 -fopenmp -x c++ -fsyntax-only - ;;
         cargo) command_there cargo && command_there rustc ;;
         tokio | rayon) ls -d "/usr/share/cargo/registry/$1"-[0-9]* ;;

@@ -12,11 +12,13 @@
 
 #include <peal/peal.hpp>
 
-#include "support/line_reader.hpp"
 #include "support/server_options.hpp"
 
 using namespace std::chrono_literals;
 using peal::net::tcp_stream;
+
+using line_reader = peal::io::buffered_reader<tcp_stream>;
+constexpr std::size_t longest_line = 1024;  // who sends a longer one is cut off
 
 using line = std::shared_ptr<const std::string>;  // one copy for all who read it
 using room = peal::broadcast<line>;
@@ -29,8 +31,8 @@ peal::task<> write_line(tcp_stream& peer, const std::string& text) {
 }
 
 /// What the peer says, until it leaves.
-peal::task<> listen(room& all, examples::line_reader& lines, const std::string& name) {
-    while (auto text = co_await lines.next()) say(all, name + ": " + *text);
+peal::task<> listen(room& all, line_reader& lines, const std::string& name) {
+    while (auto text = co_await lines.read_line(longest_line)) say(all, name + ": " + std::string(*text));
 }
 
 /// What everybody says, until the room is closed or the peer is too slow for it.
@@ -46,19 +48,20 @@ peal::task<> tell(room::subscriber heard, tcp_stream& peer) {
 }
 
 peal::task<> session(room& all, tcp_stream peer) {
-    examples::line_reader lines(peer);
+    line_reader lines(peer, 2 * longest_line);
     co_await write_line(peer, "* your name?");
-    auto name = co_await peal::timeout(60s, lines.next());
-    if (!name || name->empty()) co_return;
+    auto answer = co_await peal::timeout(60s, lines.read_line(longest_line));
+    if (!answer || answer->empty()) co_return;
+    const std::string name(*answer);  // the view ends with the next read
     room::subscriber heard = all.subscribe();
-    say(all, "* " + *name + " comes");
+    say(all, "* " + name + " comes");
     std::exception_ptr failure;
     try {
-        co_await peal::when_any(listen(all, lines, *name), tell(heard, peer));
+        co_await peal::when_any(listen(all, lines, name), tell(heard, peer));
     } catch (...) {
         failure = std::current_exception();  // the connection broke: the others hear of that, too
     }
-    say(all, "* " + *name + " leaves");
+    say(all, "* " + name + " leaves");
     if (failure) std::rethrow_exception(failure);
 }
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 
-// Shows: both directions of a connection at once (when_all), half-close, idle timeout, a limit of connections (semaphore), draining.
+// Shows: both directions of a connection at once (copy_bidirectional), idle timeout (when_any), a limit of connections (semaphore), draining.
 // Run:   tcp_proxy --port 7002 --to 127.0.0.1:6379     Expect: `redis-cli -p 7002 ping` is answered by what listens on 6379.
 //        On SIGTERM it accepts no more, lets what runs go on for --drain seconds, and names the connections that it had to cut.
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <span>
+#include <functional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <peal/peal.hpp>
@@ -31,7 +31,7 @@ struct settings {
 /// When something was last passed on in either direction, and how much in all. The two directions may run on two workers at once.
 class activity {
   public:
-    void passed(std::size_t bytes) noexcept {
+    void operator()(std::size_t bytes) noexcept {
         latest_.store(peal::clock::now(), std::memory_order_relaxed);  // stands for itself
         bytes_.fetch_add(bytes, std::memory_order_relaxed);
     }
@@ -43,17 +43,10 @@ class activity {
     std::atomic<std::size_t> bytes_ = 0;
 };
 
-/// Passes on what comes, until it ends; that too. Throws timed_out when neither direction has moved anything for so long.
-peal::task<> pass_on(tcp_stream& from, tcp_stream& to, activity& seen, std::chrono::seconds idle) {
-    std::array<std::byte, 32 * 1024> buffer;
-    for (;;) {
-        auto bytes = co_await peal::as_result(peal::timeout_at(seen.latest() + idle, from.read(buffer)));
-        if (!bytes && bytes.error().code() == std::errc::timed_out && peal::clock::now() < seen.latest() + idle) continue;  // the other one has
-        if (bytes.value() == 0) break;
-        co_await peal::timeout(idle, to.write_all(std::span(buffer).first(*bytes)));
-        seen.passed(*bytes);
-    }
-    to.shutdown_write();
+/// Throws when nothing has been passed on for so long.
+peal::task<> watch(const activity& seen, std::chrono::seconds idle) {
+    for (auto last = seen.latest(); peal::clock::now() < last + idle; last = seen.latest()) co_await peal::sleep_until(last + idle);
+    throw std::system_error(std::make_error_code(std::errc::timed_out), "timeout: idle for " + std::to_string(idle.count()) + " s");
 }
 
 peal::task<> session(const settings& how, [[maybe_unused]] peal::semaphore::permit counted, tcp_stream client) {
@@ -61,7 +54,7 @@ peal::task<> session(const settings& how, [[maybe_unused]] peal::semaphore::perm
     activity seen;
     try {
         tcp_stream server = co_await peal::timeout(10s, tcp_stream::connect(how.host, how.service));
-        co_await peal::when_all(pass_on(client, server, seen, how.idle), pass_on(server, client, seen, how.idle));
+        co_await peal::when_any(peal::io::copy_bidirectional(client, server, std::ref(seen)), watch(seen, how.idle));
     } catch (const std::system_error& failure) {
         std::fprintf(stderr, "tcp_proxy: %s cut after %zu bytes: %s\n", name.c_str(), seen.bytes(), failure.what());
     }

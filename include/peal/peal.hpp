@@ -12,6 +12,14 @@
 #include <peal/error.hpp>
 #include <peal/fs/file.hpp>
 #include <peal/fs/walk.hpp>
+#include <peal/io/buffer.hpp>
+#include <peal/io/buffered_reader.hpp>
+#include <peal/io/buffered_writer.hpp>
+#include <peal/io/copy.hpp>
+#include <peal/io/framing.hpp>
+#include <peal/io/lease.hpp>
+#include <peal/io/memory_stream.hpp>
+#include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/serve.hpp>
 #include <peal/net/tcp.hpp>

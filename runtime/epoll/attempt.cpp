@@ -10,13 +10,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "../task/faults.hpp"
+
 namespace peal::rt {
 
 using detail::operation_kind;
 
 namespace {
-
-constexpr std::size_t longest_transfer = 1u << 30;  // as on the ring: the caller's loop goes on
 
 /// The next connection. A listener is made non-blocking and stays so: another thread may accept there at the same time.
 int accept_now(int listener) noexcept {
@@ -72,7 +72,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
     switch (op.kind) {
         case operation_kind::accept: return accept_now(op.fd);
         case operation_kind::connect: return connect_now(op.fd, op.address, op.length);
-        case operation_kind::receive: return ::recv(op.fd, op.address, length, flags);
+        case operation_kind::receive:
+        case operation_kind::receive_lease: return ::recv(op.fd, op.address, length, flags);
         case operation_kind::send: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);

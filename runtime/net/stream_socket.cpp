@@ -6,8 +6,10 @@
 #include <sys/uio.h>
 
 #include <new>
+#include <utility>
 
 #include "../task/descriptors.hpp"
+#include "../task/lease_pool.hpp"
 #include "socket.hpp"
 
 namespace peal::net {
@@ -65,7 +67,30 @@ bool vectored_operation::next_round(operation& self) noexcept {
     return true;
 }
 
+receive_operation::receive_operation(int fd) noexcept : operation(operation_kind::receive_lease) {
+    this->fd = fd;
+    this->length = rt::lease_pool::buffer_bytes;
+}
+
+receive_operation::~receive_operation() { static_cast<void>(take()); }
+
+/// The lease, once; an empty one returns the buffer, if there is one.
+io::lease receive_operation::take() noexcept {
+    auto size = static_cast<std::size_t>(outcome > 0 ? outcome : 0);
+    return io::lease(static_cast<rt::lease_pool*>(extra), static_cast<std::byte*>(std::exchange(address, nullptr)), size);
+}
+
+io::lease receive_operation::await_resume() { return result().value(); }
+
+peal::result<io::lease> receive_operation::result() {
+    io::lease taken = take();
+    if (outcome < 0) return failure();
+    return taken;
+}
+
 }  // namespace detail
+
+detail::receive_operation stream_socket::receive() noexcept { return detail::receive_operation(socket_.get()); }
 
 size_operation stream_socket::read(std::span<std::byte> buffer) noexcept {
     return size_operation(operation_kind::receive, socket_.get(), buffer.data(), buffer.size(), 0, no_offset, rounds::one);

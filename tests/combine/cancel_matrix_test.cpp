@@ -105,6 +105,22 @@ class reading : public subject_of<reading<How>> {
     std::size_t got_ = 0;
 };
 
+/// In a buffer of the worker.
+class receiving_lease : public subject_of<receiving_lease> {
+  public:
+    auto op() { return ends_.first.receive(); }
+    void took(peal::io::lease got) { got_ = std::move(got); }
+    void complete() override { static_cast<void>(::write(ends_.second.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_.size() == (value ? 8 : 0) && support::fits(got_.bytes(), 0), "wrong bytes") +
+               expect(bytes_in(ends_.first.native_handle()) == (completed && !value ? 8 : 0), "bytes are lost");
+    }
+
+  private:
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    peal::io::lease got_;
+};
+
 /// The peer does not read. Completed by a peer that takes what lies there.
 class writing : public subject_of<writing> {
   public:
@@ -132,6 +148,83 @@ class writing : public subject_of<writing> {
     long before_ = 0;
     long drained_ = 0;
     long sent_ = 0;
+};
+
+// ---- streams inside the process ----
+
+/// Bytes that are still on the way to `to`, whose other end is closed.
+std::size_t bytes_left(peal::io::memory_stream& to, std::span<std::byte> into) {
+    auto read = [](peal::io::memory_stream& from, std::span<std::byte> where) -> peal::task<std::size_t> { co_return co_await from.read_exactly(where); };
+    return peal::sync_wait(read(to, into));
+}
+void put(peal::io::memory_stream& into, std::span<const std::byte> bytes) {
+    auto write = [](peal::io::memory_stream& to, std::span<const std::byte> what) -> peal::task<> { co_await to.write_all(what); };
+    peal::sync_wait(write(into, bytes));
+}
+
+class reading_memory : public subject_of<reading_memory> {
+  public:
+    auto op() { return ends_.first.read(buffer_); }
+    void took(std::size_t n) { got_ = n; }
+    void complete() override { put(ends_.second, support::pattern(8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        ends_.second.close();
+        std::array<std::byte, 9> left;
+        return expect(got_ == (value ? 8 : 0) && support::fits(std::span(buffer_).first(got_), 0), "wrong bytes") +
+               expect(bytes_left(ends_.first, left) == (completed && !value ? 8 : 0), "bytes are lost or doubled");
+    }
+
+  private:
+    std::pair<peal::io::memory_stream, peal::io::memory_stream> ends_ = peal::io::memory_stream_pair(8);
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+};
+
+/// There is no room. Completed by a reader that makes some.
+class writing_memory : public subject_of<writing_memory> {
+  public:
+    writing_memory() { put(ends_.first, std::span(bytes_).first(8)); }
+    auto op() { return ends_.first.write(std::span(bytes_).subspan(8)); }
+    void took(std::size_t n) { sent_ = n; }
+    void complete() override {
+        std::array<std::byte, 8> into;
+        static_cast<void>(bytes_left(ends_.second, into));
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        ends_.first.close();
+        std::array<std::byte, 17> left;
+        std::size_t count = bytes_left(ends_.second, left);
+        return expect(sent_ == (value ? 8u : 0u) && count == (value || !completed ? 8u : 0u), "bytes are lost or doubled") +
+               expect(support::fits(std::span(left).first(count), value ? 8 : 0), "wrong bytes");
+    }
+
+  private:
+    std::pair<peal::io::memory_stream, peal::io::memory_stream> ends_ = peal::io::memory_stream_pair(8);
+    std::vector<std::byte> bytes_ = support::pattern(16);
+    std::size_t sent_ = 0;
+};
+
+/// What a canceled read_line() has read, the next one gives.
+class reading_line : public subject_of<reading_line> {
+  public:
+    reading_line() { put(ends_.second, peal::io::bytes_of("be")); }
+    auto op() { return in_.read_line(20); }
+    void took(std::optional<std::string_view> line) { got_ = line.value_or("nothing"); }
+    void complete() override { put(ends_.second, peal::io::bytes_of("gun\n")); }
+    std::string verify(bool value, bool completed, bool) override {
+        ends_.second.close();
+        auto next = [](peal::io::buffered_reader<peal::io::memory_stream>& in) -> peal::task<std::string> {
+            auto line = co_await in.read_line(20);
+            co_return std::string(line.value_or("nothing"));
+        };
+        return expect(got_ == (value ? "begun" : ""), "wrong line") +
+               expect(peal::sync_wait(next(in_)) == (value ? "nothing" : completed ? "begun" : "be"), "bytes are lost or doubled");
+    }
+
+  private:
+    std::pair<peal::io::memory_stream, peal::io::memory_stream> ends_ = peal::io::memory_stream_pair(8);
+    peal::io::buffered_reader<peal::io::memory_stream> in_{ends_.first, 32};
+    std::string got_;
 };
 
 /// A datagram that a stop has kept from being received is still there.
@@ -685,12 +778,16 @@ constexpr operation operations[] = {
     {"read", make<reading<reads::some>>},
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},
+    {"receive", make<receiving_lease>},
     {"write_all", make<writing>},
     {"udp receive", make<receiving_datagram>},
     {"unix connect", make<connecting_unix>},
     {"unix descriptor", make<receiving_descriptor>},
     {"unix send", make<sending_datagram<false>>},
     {"unix send_to", make<sending_datagram<true>>},
+    {"memory_stream read", make<reading_memory>},
+    {"memory_stream write", make<writing_memory>},
+    {"read_line", make<reading_line>},
     {"file read", make<reading_fifo>},
     {"file write", make<writing_fifo>},
     {"sleep_for", make<sleeping>},

@@ -20,7 +20,6 @@ LAYERS = {
     "base": [],
     "error": ["base"],
     # 1
-    "io": ["base"],
     "task": ["base", "error"],                        # with the driver seam, operations and blocking threads
     # 2: what stands behind or beside the seam. They do not know each other, but for the wheel, which every worker holds.
     "wheel": ["base", "task"],
@@ -33,6 +32,7 @@ LAYERS = {
     # 4: know tasks and the seam only, so they run on any driver
     "time": ["base", "error", "task", "wheel"],
     "combine": ["base", "error", "task", "time", "wheel"],
+    "io": ["base", "combine", "error", "task"],       # concepts that net, fs and process share, and what is built on them
     "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
     "net": ["base", "combine", "error", "io", "sync", "task", "time"],
@@ -43,6 +43,8 @@ LAYERS = {
     "serve": ["base", "error", "io", "task", "time", "net", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
+    # a program beside the library
+    "doctor": ["base", "pool", "uring"],
     "everything": ["combine", "error", "fs", "io", "net", "parallel", "pool", "process", "serve", "sync", "task", "time"],
 }
 
@@ -69,8 +71,10 @@ UNITS = {
     "include/peal/time/": "time",
     "runtime/base/": "base",
     "runtime/combine/": "combine",
+    "runtime/doctor/": "doctor",
     "runtime/epoll/": "epoll",
     "runtime/fs/": "fs",
+    "runtime/io/": "io",
     "runtime/net/": "net",
     "runtime/net/serve.cpp": "serve",
     "runtime/pool/": "pool",

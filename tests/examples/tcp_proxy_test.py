@@ -100,6 +100,7 @@ class Passing(ServerCase):
             self.assertEqual(read_exactly(peer, 1), b"a")
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
+            upstream.await_connections(1)
             upstream.threads[0].join(server_support.HANG)
             self.assertFalse(upstream.threads[0].is_alive())
 

@@ -19,21 +19,6 @@ namespace peal {
 
 namespace detail {
 
-/// What `give` gives, or the error that it throws.
-template <class Give, class T = std::invoke_result_t<Give&>>
-result<T> result_of(Give give) {
-    try {
-        if constexpr (std::is_void_v<T>) {
-            give();
-            return {};
-        } else {
-            return give();
-        }
-    } catch (const std::system_error& failure) {
-        return error::from_exception(failure);
-    }
-}
-
 /// Until when, and which limit it was.
 class PEAL_EXPORT time_limit {
   public:

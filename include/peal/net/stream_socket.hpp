@@ -9,6 +9,7 @@
 
 #include <peal/detail/operation.hpp>
 #include <peal/io/buffer.hpp>
+#include <peal/io/lease.hpp>
 #include <peal/net/socket.hpp>
 
 namespace peal::net {
@@ -33,6 +34,18 @@ class PEAL_EXPORT vectored_operation : public peal::detail::size_operation {
     std::size_t count_;
 };
 
+/// Gives what has come, in a buffer of the worker.
+class [[nodiscard]] PEAL_EXPORT receive_operation : public peal::detail::operation {
+  public:
+    explicit receive_operation(int fd) noexcept;
+    ~receive_operation();
+    io::lease await_resume();
+    peal::result<io::lease> result();
+
+  private:
+    io::lease take() noexcept;
+};
+
 }  // namespace detail
 
 /// A stream of bytes in both directions. Not made by itself: see tcp_stream and unix_stream.
@@ -50,6 +63,9 @@ class PEAL_EXPORT stream_socket {
   public:
     /// Reads at most `buffer.size()` bytes, at least one; 0 at the end of the stream (and for an empty buffer).
     [[nodiscard]] peal::detail::size_operation read(std::span<std::byte> buffer) noexcept;
+    /// Waits without a buffer, and gives what has come in one of the worker's, at most 4 KiB; an empty lease at the end of the stream. The way for
+    /// many connections that are mostly idle, and for small messages; read() is faster for large ones.
+    [[nodiscard]] detail::receive_operation receive() noexcept;
     /// Reads until `buffer` is full; less at the end of the stream.
     [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;
     /// Writes at least one byte; gives the number.

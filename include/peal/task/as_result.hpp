@@ -10,6 +10,21 @@ namespace peal {
 
 namespace detail {
 
+/// What `give` gives, or the error that it throws.
+template <class Give, class T = std::invoke_result_t<Give&>>
+result<T> result_of(Give give) {
+    try {
+        if constexpr (std::is_void_v<T>) {
+            give();
+            return {};
+        } else {
+            return give();
+        }
+    } catch (const std::system_error& failure) {
+        return error::from_exception(failure);
+    }
+}
+
 template <class Operation>
 concept reports_result = requires(Operation& operation) { operation.result(); };
 
@@ -38,16 +53,7 @@ class [[nodiscard]] result_of_task {
         return awaiter_.await_suspend(awaiting);
     }
     result<T> await_resume() {
-        try {
-            if constexpr (std::is_void_v<T>) {
-                awaiter_.await_resume();
-                return {};
-            } else {
-                return awaiter_.await_resume();
-            }
-        } catch (const std::system_error& failure) {
-            return error::from_exception(failure);
-        }
+        return result_of([this]() -> T { return awaiter_.await_resume(); });
     }
 
   private:
