@@ -18,7 +18,7 @@ needs_of() {
         test) echo catch2 benchmark hwloc json curl nc redis-tools python3 ;;
         sanitize) echo gcc-sanitizers ;;
         bench) echo benchmark asio redis-server redis-tools ;;
-        compare) echo tbb asio openmp-clang go cargo tokio rayon ;;
+        compare) echo tbb asio openmp-clang go cargo tokio rayon libuv fio ;;
         clang) echo clang ;;
         demo) echo redis-tools find ;;
         *) return 1 ;;
@@ -52,6 +52,8 @@ go             | Go                                                | golang-go  
 cargo          | Cargo and rustc                                   | cargo rustc     | cargo rust                | rust
 tokio          | the source of Tokio in /usr/share/cargo/registry  | librust-tokio-dev | rust-tokio-devel        | -
 rayon          | the source of Rayon in /usr/share/cargo/registry  | librust-rayon-dev | rust-rayon-devel        | -
+libuv          | libuv                                             | libuv1-dev      | libuv-devel               | libuv
+fio            | fio                                               | fio             | fio                       | fio
 find           | find and xargs                                    | findutils       | findutils                 | findutils
 '
 
@@ -109,6 +111,7 @@ have() {
             command_there clang++-19 && clang='clang++-19'
             at_least "$($clang -dumpversion)" 16 && links "$clang" address,undefined && links "$clang" thread ;;
         tbb) pkg-config --exists tbb ;;
+        libuv) pkg-config --exists libuv ;;
         openmp-clang) ! command_there clang++-19 || echo '#include <omp.h>' | clang++-19 -fopenmp -x c++ -fsyntax-only - ;;
         cargo) command_there cargo && command_there rustc ;;
         tokio | rayon) ls -d "/usr/share/cargo/registry/$1"-[0-9]* ;;

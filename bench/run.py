@@ -5,6 +5,7 @@
   run.py echo    the example echo_server beside other echo servers: rate, CPU time and system calls per request
   run.py idle    memory of a server that holds many idle connections
   run.py micro   every *_bench program, as one table
+  run.py io      servers and readers of files beside the limit: what a program on liburing alone gets from this kernel
   run.py compare peal beside other libraries and languages: what a task, a fork, an item through a channel cost
 
 Build with --buildtype=release first. Needs nothing but Python; system calls are counted with perf or strace if they are there.
@@ -15,9 +16,6 @@ import contextlib
 import json
 import os
 import re
-import resource
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,120 +24,22 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # the folder belongs to the source
 from comparison import compare
+from limits import io
 from report import fail, finish, machine, scaled, spread, table
+from servers import calls_per_request, counters, for_seconds, load, server
 
 SERVERS = {
     'peal': 'examples/echo_server',
     'epoll': 'bench/compare/epoll_echo',
     'asio': 'bench/compare/asio_echo',
 }
-LOAD = 'bench/load/echo_load'
-
-
-# ---- processes ------------------------------------------------------------------------------------------------------------
-
-
-def prepare(cpu):
-    """In a new process: all descriptors that may be had, and one CPU."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
-
-
-@contextlib.contextmanager
-def server(options, name):
-    """A server that listens; gives its process id and port."""
-    program = options.build_dir / SERVERS[name]
-    command = [program, '--port', '0', '--workers', str(options.workers)]
-    errors = tempfile.TemporaryFile('w+')  # shown only if it fails: connections that the load resets are no news
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
-                               preexec_fn=lambda: prepare(options.server_cpu))
-    try:
-        match = re.fullmatch(r'listening on \S+:(\d+)\n', process.stdout.readline())
-        if match:
-            yield process.pid, match[1]
-        if not match or process.poll() is not None:
-            process.wait()
-            errors.seek(0)
-            fail(f'{program} ended by itself with status {process.returncode}:\n{errors.read()[-2000:]}')
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def load(options, pid, port, *arguments, under=()):
-    """Runs echo_load, `under` another program if given; gives what it measured."""
-    command = [*under, options.build_dir / LOAD, '--port', port, '--pid', str(pid), '--size', str(options.size), '--json',
-               *arguments]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: prepare(options.load_cpu))
-    if ran.returncode != 0:
-        fail(f'{LOAD} ended with status {ran.returncode}')
-    return json.loads(ran.stdout)
-
-
-def load_arguments(options, seconds, warmup):
-    return ['--connections', str(options.connections), '--pipeline', str(options.pipeline), '--duration', str(seconds),
-            '--warmup', str(warmup)]
-
-
-# ---- system calls ---------------------------------------------------------------------------------------------------------
-
-
-def calls_by_perf(options, pid, port, seconds):
-    """System calls of the process during a load, and requests; None if perf cannot count them."""
-    with tempfile.NamedTemporaryFile('r') as report:
-        perf = ['perf', 'stat', '-x', ';', '-o', report.name, '-e', 'raw_syscalls:sys_enter', '-p', str(pid), '--']
-        measured = load(options, pid, port, *load_arguments(options, seconds, 0), under=perf)
-        match = re.search(r'^(\d+);;raw_syscalls:sys_enter', report.read(), re.MULTILINE)
-    return {'all': int(match[1])} if match else None, measured['requests']
-
-
-def calls_by_strace(options, pid, port, seconds):
-    """The same by name. strace stops the server at each call, and a slower server finds more to do per call."""
-    with tempfile.NamedTemporaryFile('r') as report:
-        strace = subprocess.Popen(['strace', '-f', '-c', '-o', report.name, '-p', str(pid)], stderr=subprocess.PIPE, text=True,
-                                  preexec_fn=lambda: prepare(options.server_cpu))
-        strace.stderr.readline()  # "attached": from here on it counts
-        measured = load(options, pid, port, *load_arguments(options, seconds, 0))
-        strace.send_signal(signal.SIGINT)
-        strace.wait()
-        calls = {}
-        for line in report.read().splitlines():
-            # % time, seconds, usecs/call, calls, errors (may be absent), name
-            if match := re.fullmatch(r'\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)', line):
-                if match[2] != 'total':
-                    calls[match[2]] = int(match[1])
-    return calls, measured['requests']
-
-
-def calls_per_request(options, name, count):
-    """From a short and a long load: what opening the connections costs is in both."""
-    with server(options, name) as (pid, port):
-        few, few_requests = count(options, pid, port, 0.2)
-        many, many_requests = count(options, pid, port, 2)
-    if few is None or many is None:
-        return None
-    return {call: (many[call] - few.get(call, 0)) / (many_requests - few_requests) for call in many}
-
-
-def counters():
-    """How system calls can be counted here: name and function."""
-    found = {}
-    if shutil.which('perf'):
-        tried = subprocess.run(['perf', 'stat', '-x', ';', '-e', 'raw_syscalls:sys_enter', 'true'], capture_output=True, text=True)
-        if tried.returncode == 0 and re.search(r'^\d', tried.stderr):
-            found['perf'] = calls_by_perf
-    if shutil.which('strace'):
-        found['strace'] = calls_by_strace
-    return found
 
 
 # ---- the commands ---------------------------------------------------------------------------------------------------------
+
+
+def command_of(options, name):
+    return [SERVERS[name], '--workers', str(options.workers)]
 
 
 def servers_of(options):
@@ -157,15 +57,16 @@ def echo(options):
     result = {'machine': machine(options), 'workers': options.workers, 'connections': options.connections,
               'size_bytes': options.size, 'pipeline': options.pipeline, 'seconds': options.seconds,
               'rounds': {name: [] for name in names}, 'system_calls': {}}
+    requests = ['--connections', str(options.connections), '--pipeline', str(options.pipeline), '--size', str(options.size)]
     for turn in range(options.rounds):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
-            with server(options, name) as (pid, port):
-                measured = load(options, pid, port, *load_arguments(options, options.seconds, options.seconds / 3))
+            with server(options, *command_of(options, name)) as (pid, port):
+                measured = load(options, pid, port, *requests, *for_seconds(options.seconds, options.seconds / 3))
             result['rounds'][name].append(measured)
             print(f'round {turn + 1}/{options.rounds} {name}: {measured["requests_per_second"]:.0f}/s', file=sys.stderr)
     for method, count in counters().items() if options.count_calls else ():
         for name in names:
-            result['system_calls'].setdefault(name, {})[method] = calls_per_request(options, name, count)
+            result['system_calls'].setdefault(name, {})[method] = calls_per_request(options, command_of(options, name), requests, count)
 
     print(f'echo, {options.connections} connections x {options.size} bytes, {options.rounds} rounds of {options.seconds:g} s, '
           f'{options.workers} worker(s) on CPU {options.server_cpu}, load on CPU {options.load_cpu}; median (min-max)')
@@ -201,8 +102,8 @@ def idle(options):
     result = {'machine': machine(options), 'idle': options.idle, 'servers': {}}
     rows = [['server', 'resident before', 'with all', 'per connection']]
     for name in servers_of(options):
-        with server(options, name) as (pid, port):
-            held = load(options, pid, port, '--idle', str(options.idle), '--hold', '1')
+        with server(options, *command_of(options, name)) as (pid, port):
+            held = load(options, pid, port, '--size', str(options.size), '--idle', str(options.idle), '--hold', '1')
         result['servers'][name] = held
         before, after = held['server_resident_bytes_before'], held['server_resident_bytes']
         rows.append([name, f'{before / 2**20:.1f} MiB', f'{after / 2**20:.1f} MiB', f'{held["server_bytes_per_connection"]:.0f} B'])
@@ -251,11 +152,12 @@ def main():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--build-dir', type=Path, default=Path('build'), help='a Meson build folder (build)')
     common.add_argument('--json', type=Path, help='write everything that was measured to this file')
-    servers = argparse.ArgumentParser(add_help=False, parents=[common])
+    placed = argparse.ArgumentParser(add_help=False, parents=[common])
+    placed.add_argument('--server-cpu', type=int, default=0, help='CPU of the server (0)')
+    placed.add_argument('--load-cpu', type=int, default=min(1, (os.cpu_count() or 1) - 1), help='CPU of the load (1)')
+    servers = argparse.ArgumentParser(add_help=False, parents=[placed])
     servers.add_argument('--size', type=int, default=64, help='bytes per message (64)')
     servers.add_argument('--workers', type=int, default=1, help='threads of the server (1)')
-    servers.add_argument('--server-cpu', type=int, default=0, help='CPU of the server (0)')
-    servers.add_argument('--load-cpu', type=int, default=min(1, (os.cpu_count() or 1) - 1), help='CPU of the load (1)')
 
     command = commands.add_parser('echo', parents=[servers], help='rate, CPU time and system calls per request')
     command.add_argument('--servers', help='"peal,epoll,asio", or some of them; the last is what the others are compared with')
@@ -271,6 +173,15 @@ def main():
     command.add_argument('--servers', help='"peal,epoll,asio", or some of them')
     command.add_argument('--idle', type=int, default=10_000, help='connections (10000)')
     command.set_defaults(run=idle)
+
+    command = commands.add_parser('io', parents=[placed], help='peal and its peers beside what this kernel allows')
+    command.add_argument('--rounds', type=int, default=5)
+    command.add_argument('--seconds', type=float, default=1, help='measured per round, server and workload (1)')
+    command.add_argument('--only', default='.', help='regular expression: the workloads to run')
+    command.add_argument('--servers', help='"limit,peal,epoll": these, limit for all its forms; else all that were built')
+    command.add_argument('--smoke', action='store_true', help='in seconds: does it still run? no figures')
+    command.add_argument('--text', type=Path, help='write the tables to this file, too')
+    command.set_defaults(run=io)
 
     command = commands.add_parser('micro', parents=[common], help='every *_bench program')
     command.add_argument('--filter', default='.', help='regular expression of the names to run')

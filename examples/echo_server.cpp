@@ -3,7 +3,6 @@
 // Shows: a TCP server, one coroutine per connection.
 // Run:   echo_server --port 7000         Expect: `nc 127.0.0.1 7000` gets back every line it sends; Ctrl-C ends the server.
 
-#include <array>
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -13,9 +12,8 @@
 #include "support/server_options.hpp"
 
 peal::task<> session(peal::net::tcp_stream peer) {
-    std::array<std::byte, 4096> buffer;
-    while (std::size_t n = co_await peer.read(buffer))
-        co_await peer.write_all(std::span(buffer).first(n));
+    while (auto received = co_await peer.receive())  // waits without a buffer; empty at the end of the stream
+        co_await peer.write_all(received.bytes());
 }
 
 peal::task<> serve(peal::net::tcp_listener listener) {

@@ -3,7 +3,7 @@
 // Echo server on standalone Asio (written for 1.22, the version of Debian 12) with its epoll reactor: one C++20
 // coroutine per connection, one io_context that all workers run, as Asio's documentation proposes. Settings in its
 // favour: the concrete executor type instead of any_io_executor, errors as values, concurrency hint 1 for one worker.
-// The 4096 byte buffer lies in the coroutine, so messages above 4 KiB cost several turns of its loop.
+// Messages above `--buffer BYTES` (4096) cost several turns of the coroutine's loop.
 
 #define ASIO_STANDALONE
 #ifndef ASIO_HAS_CO_AWAIT
@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -34,20 +35,20 @@ using task = asio::awaitable<Result, executor>;
 
 constexpr as_tuple_awaitable token{};
 
-task<> echo(stream_socket socket)
+task<> echo(stream_socket socket, unsigned buffer_bytes)
 {
-    char data[4096];
+    const std::unique_ptr<char[]> data(new char[buffer_bytes]);
     while (true) {
-        const auto [read_error, received] = co_await socket.async_read_some(asio::buffer(data), token);
+        const auto [read_error, received] = co_await socket.async_read_some(asio::buffer(data.get(), buffer_bytes), token);
         if (read_error)
             co_return; // asio::error::eof: the peer is done; anything else: it broke
-        const auto [write_error, sent] = co_await asio::async_write(socket, asio::buffer(data, received), token);
+        const auto [write_error, sent] = co_await asio::async_write(socket, asio::buffer(data.get(), received), token);
         if (write_error)
             co_return;
     }
 }
 
-task<> serve(acceptor& listener, asio::io_context& context)
+task<> serve(acceptor& listener, asio::io_context& context, unsigned buffer_bytes)
 {
     while (true) {
         stream_socket socket(context);
@@ -60,7 +61,7 @@ task<> serve(acceptor& listener, asio::io_context& context)
         }
         asio::error_code ignored; // the peer may have gone already; reading will tell
         socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-        asio::co_spawn(context, echo(std::move(socket)), asio::detached);
+        asio::co_spawn(context, echo(std::move(socket), buffer_bytes), asio::detached);
     }
 }
 
@@ -68,7 +69,13 @@ task<> serve(acceptor& listener, asio::io_context& context)
 
 int main(int argc, char** argv)
 {
-    const server_options options = parse_server_options(argc, argv);
+    unsigned buffer_bytes = 4096;
+    const server_options options = parse_server_options(
+        argc, argv,
+        [&buffer_bytes](std::string_view name, std::string_view value) {
+            return name == "--buffer" && read_number(value, 1, 1u << 24, buffer_bytes);
+        },
+        " [--buffer BYTES]");
     asio::error_code bad_address;
     const auto address = asio::ip::make_address(options.host, bad_address);
     if (bad_address) {
@@ -80,7 +87,7 @@ int main(int argc, char** argv)
         acceptor listener(context, asio::ip::tcp::endpoint(address, options.port)); // sets SO_REUSEADDR, listens
         asio::signal_set signals(context, SIGTERM, SIGINT);
         signals.async_wait([&context](const asio::error_code&, int) { context.stop(); });
-        asio::co_spawn(context, serve(listener, context), asio::detached);
+        asio::co_spawn(context, serve(listener, context, buffer_bytes), asio::detached);
         announce(options.host, listener.local_endpoint().port());
 
         std::vector<std::jthread> others;

@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstdint>
 #include <cstdlib>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -31,31 +30,6 @@ struct connection {
 {
     std::perror(what);
     std::exit(1);
-}
-
-// Binds, and writes the chosen port back to `options`.
-int listen_on(server_options& options)
-{
-    addrinfo hints{};
-    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    if (getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &found) != 0) {
-        std::fprintf(stderr, "--host: '%s' is not a numeric address\n", options.host.c_str());
-        std::exit(2);
-    }
-    const int on = 1;
-    const int listener = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    sockaddr_in6 bound{}; // its port lies where that of sockaddr_in does
-    socklen_t length = sizeof bound;
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
-        bind(listener, found->ai_addr, found->ai_addrlen) != 0 || listen(listener, SOMAXCONN) != 0 ||
-        getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length) != 0)
-        fail("cannot listen");
-    freeaddrinfo(found);
-    options.port = ntohs(bound.sin6_port);
-    return listener;
 }
 
 void watch(int poller, int operation, int socket, std::uint32_t events, connection* data)

@@ -6,10 +6,6 @@
 // Not: devices (the file is cached), and files on tmpfs, where the kernel hands every read to a thread of its own: run it in a folder
 // on a disk. The file is made in the current folder and has no name.
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -20,12 +16,12 @@
 
 #include <peal/peal.hpp>
 
+#include "random_reads.hpp"
 #include "support/bench.hpp"
 
 namespace {
 
-constexpr std::size_t page_bytes = 4096;
-using page = std::array<std::byte, page_bytes>;
+using bench::check_read, bench::page, bench::page_bytes, bench::places;
 
 /// Block i begins with the number i.
 class numbered_file {
@@ -61,26 +57,6 @@ numbered_file& the_file() {
     return file;
 }
 
-/// Places to read; the same for every run.
-class places {
-  public:
-    places(std::uint64_t seed, std::uint64_t blocks) noexcept : state_(seed * 2 + 1), blocks_(blocks) {}
-    std::uint64_t next() noexcept {
-        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-        return (state_ >> 33) % blocks_;
-    }
-
-  private:
-    std::uint64_t state_;
-    std::uint64_t blocks_;
-};
-
-void check(const page& content, std::size_t bytes, std::uint64_t block) {
-    std::uint64_t number = 0;
-    std::memcpy(&number, content.data(), sizeof number);
-    bench::expect(bytes == page_bytes && number == block, "fs/read: another block than was asked for");
-}
-
 void plain(benchmark::State& state) {
     numbered_file& file = the_file();
     places where(1, file.blocks());
@@ -89,7 +65,7 @@ void plain(benchmark::State& state) {
     for ([[maybe_unused]] auto _ : state) {
         std::uint64_t block = where.next();
         ssize_t bytes = ::pread(file.fd(), content.data(), content.size(), static_cast<off_t>(block * page_bytes));
-        check(content, static_cast<std::size_t>(bytes), block);
+        check_read(content, bytes, block);
     }
     bench::report(state, state.iterations(), taken);
 }
@@ -99,7 +75,7 @@ peal::task<> read_some(peal::fs::file& file, page& content, std::uint64_t seed, 
     for (; count != 0; --count) {
         std::uint64_t block = where.next();
         std::size_t bytes = co_await file.read_at(block * page_bytes, content);
-        check(content, bytes, block);
+        check_read(content, static_cast<std::int64_t>(bytes), block);
     }
 }
 

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cerrno>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "failure.hpp"
@@ -27,9 +26,6 @@ std::uint64_t word(ring::event_kind kind, std::size_t index) noexcept
 } // namespace
 
 ring::ring(std::size_t message_bytes)
-    : buffer_bytes_(std::clamp<std::size_t>(std::bit_ceil(message_bytes), 2048, 64 * 1024)),
-      buffer_count_(static_cast<unsigned>(pool_bytes / buffer_bytes_)),
-      buffers_(std::make_unique<unsigned char[]>(pool_bytes))
 {
     int error = -EINVAL;
     for (const unsigned flags : {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0u}) {
@@ -43,27 +39,11 @@ ring::ring(std::size_t message_bytes)
     if (error != 0)
         throw failure_from_errno("io_uring_setup", -error);
 
-    const std::size_t table_bytes = buffer_count_ * sizeof(io_uring_buf);
-    void* table = mmap(nullptr, table_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    if (table == MAP_FAILED)
-        throw failure_from_errno("mmap", errno);
-    free_buffers_ = static_cast<io_uring_buf_ring*>(table);
-    io_uring_buf_reg registration{};
-    registration.ring_addr = reinterpret_cast<std::uint64_t>(table);
-    registration.ring_entries = buffer_count_;
-    registration.bgid = buffer_group;
-    if (const int refused = io_uring_register_buf_ring(&ring_, &registration, 0); refused != 0)
-        throw failure_from_errno("buffers for io_uring (needs Linux 6.0)", -refused);
-    io_uring_buf_ring_init(free_buffers_);
-    for (unsigned id = 0; id < buffer_count_; ++id)
-        give_back(id);
+    const std::size_t buffer_bytes = std::clamp<std::size_t>(std::bit_ceil(message_bytes), 2048, 64 * 1024);
+    buffers_.emplace(ring_, buffer_group, static_cast<unsigned>(pool_bytes / buffer_bytes), buffer_bytes);
 }
 
-ring::~ring()
-{
-    io_uring_queue_exit(&ring_);
-    munmap(free_buffers_, buffer_count_ * sizeof(io_uring_buf));
-}
+ring::~ring() { io_uring_queue_exit(&ring_); }
 
 io_uring_sqe& ring::entry()
 {
@@ -124,19 +104,12 @@ bool ring::take(event& next)
     next.result = completion->res;
     next.goes_on = (completion->flags & IORING_CQE_F_MORE) != 0;
     next.data = nullptr;
-    if ((completion->flags & IORING_CQE_F_BUFFER) != 0) {
-        lent_ = completion->flags >> IORING_CQE_BUFFER_SHIFT;
-        next.data = &buffers_[*lent_ * buffer_bytes_];
+    if (bench::buffer_ring::names_buffer(completion->flags)) {
+        lent_ = bench::buffer_ring::id(completion->flags);
+        next.data = buffers_->data(*lent_);
     }
     io_uring_cqe_seen(&ring_, completion);
     return true;
-}
-
-void ring::give_back(unsigned id) noexcept
-{
-    io_uring_buf_ring_add(free_buffers_, &buffers_[id * buffer_bytes_], static_cast<unsigned>(buffer_bytes_),
-        static_cast<unsigned short>(id), io_uring_buf_ring_mask(buffer_count_), 0);
-    io_uring_buf_ring_advance(free_buffers_, 1);
 }
 
 } // namespace load

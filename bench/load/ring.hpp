@@ -8,9 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <liburing.h>
-#include <memory>
 #include <optional>
 #include <utility>
+
+#include "support/buffer_ring.hpp"
 
 namespace load {
 
@@ -47,7 +48,7 @@ public:
         while (take(next)) {
             handle(next);
             if (lent_)
-                give_back(*std::exchange(lent_, std::nullopt));
+                buffers_->give_back(*std::exchange(lent_, std::nullopt));
         }
     }
 
@@ -55,13 +56,9 @@ private:
     io_uring_sqe& entry();
     void enter(std::int64_t wait_nanoseconds);
     bool take(event& next);
-    void give_back(unsigned id) noexcept;
 
     io_uring ring_{};
-    std::size_t buffer_bytes_;
-    unsigned buffer_count_;                // a power of two
-    std::unique_ptr<unsigned char[]> buffers_;
-    io_uring_buf_ring* free_buffers_ = nullptr;
+    std::optional<bench::buffer_ring> buffers_; // made when the ring is
     std::optional<unsigned> lent_;         // the buffer of the event that is handled
 };
 

@@ -24,11 +24,15 @@
 #include <peal/io/buffered_writer.hpp>
 #include <peal/io/copy.hpp>
 #include <peal/io/framing.hpp>
+#include <peal/io/lease.hpp>
 #include <peal/io/memory_stream.hpp>
 #include <peal/io/pipe.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
+#include <peal/net/serve.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/net/udp.hpp>
+#include <peal/net/unix.hpp>
 #include <peal/parallel/fork_join.hpp>
 #include <peal/parallel/join.hpp>
 #include <peal/parallel/parallel_for.hpp>

@@ -10,13 +10,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "../task/faults.hpp"
+
 namespace peal::rt {
 
 using detail::operation_kind;
 
 namespace {
-
-constexpr std::size_t longest_transfer = 1u << 30;  // as on the ring: the caller's loop goes on
 
 /// The next connection. A listener is made non-blocking and stays so: another thread may accept there at the same time.
 int accept_now(int listener) noexcept {
@@ -72,7 +72,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
     switch (op.kind) {
         case operation_kind::accept: return accept_now(op.fd);
         case operation_kind::connect: return connect_now(op.fd, op.address, op.length);
-        case operation_kind::receive: return ::recv(op.fd, op.address, length, flags);
+        case operation_kind::receive:
+        case operation_kind::receive_lease: return ::recv(op.fd, op.address, length, flags);
         case operation_kind::send: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);
@@ -102,7 +103,8 @@ std::int32_t attempt(detail::operation& operation, readiness known) noexcept {
         }
     } while (done < 0 && errno == EINTR);
     if (done >= 0) return static_cast<std::int32_t>(done);
-    if (errno == (operation.kind == operation_kind::connect ? EINPROGRESS : EAGAIN)) return would_wait;
+    bool is_not_to_wait = operation.kind == operation_kind::send_many && (operation.flags & MSG_DONTWAIT) != 0;
+    if (errno == (operation.kind == operation_kind::connect ? EINPROGRESS : EAGAIN)) return is_not_to_wait ? -EAGAIN : would_wait;
     if (errno == EOPNOTSUPP && is_read(operation.kind)) return would_wait;  // it may be a terminal, or a file: epoll knows
     if (errno == EOPNOTSUPP && is_write(operation.kind)) return must_block;
     return -errno;

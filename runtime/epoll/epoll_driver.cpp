@@ -12,25 +12,31 @@
 #include <new>
 #include <system_error>
 
+#include "../base/sanitizer.hpp"
 #include "../task/blocking_threads.hpp"
+#include "../task/faults.hpp"
 #include "../task/perform.hpp"
-#include "attempt.hpp"
 
 namespace peal::rt {
 
 namespace {
 
 constexpr int events_at_once = 64;
+constexpr std::int32_t no_buffer = must_block + 1;  // beside the answers of attempt()
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
     return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
 }
 
+bool is_receiving(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == receive || kind == receive_lease || kind == receive_many;
+}
+
 bool can_be_tried(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return is_writing(kind) || kind == accept || kind == receive || kind == receive_many || kind == read || kind == read_many ||
-           kind == wait_readable;
+    return is_writing(kind) || is_receiving(kind) || kind == accept || kind == read || kind == read_many || kind == wait_readable;
 }
 
 }  // namespace
@@ -51,6 +57,7 @@ epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
 }
 
 epoll_driver::~epoll_driver() {
+    if (lender_ != nullptr) lender_->leave(taken_);
     ::close(wake_fd_);
     ::close(epoll_fd_);
 }
@@ -95,16 +102,61 @@ void epoll_driver::hand_over() noexcept {
 void epoll_driver::begin(detail::operation& operation) noexcept {
     if (operation.cancel_requested) return has_happened(operation, -ECANCELED);  // the request overtook the hand-over
     if (operation.kind == detail::operation_kind::nop) return has_happened(operation, 0);
+    if (std::int32_t wrong = fault_of(operation)) return has_happened(operation, wrong);
     if (!can_be_tried(operation.kind)) return perform_elsewhere(operation);
     // What is received has mostly not come yet: a try would cost a system call for nothing.
-    if (operation.kind == detail::operation_kind::receive) {
+    if (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::receive_lease) {
         watch* watched = watch_of(operation.fd);
         if (watched != nullptr && !watched->try_first) return wait_for_readiness(operation);
     }
-    std::int32_t outcome = attempt(operation, readiness::unknown);
-    if (outcome == would_wait) return wait_for_readiness(operation);
-    if (outcome == must_block) return perform_elsewhere(operation);
-    has_happened(operation, outcome);
+    go_on_with(operation, try_with_buffer(operation, readiness::unknown));
+}
+
+/// Requires: it stands in no list.
+void epoll_driver::go_on_with(detail::operation& operation, std::int32_t outcome) noexcept {
+    switch (outcome) {
+        case would_wait: return wait_for_readiness(operation);
+        case must_block: return perform_elsewhere(operation);
+        case no_buffer: return without_buffer_.push_back(operation);
+        default: has_happened(operation, outcome);
+    }
+}
+
+/// attempt(), or no_buffer.
+std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readiness known) noexcept {
+    if (operation.kind != detail::operation_kind::receive_lease) return attempt(operation, known);
+    if (lender_ == nullptr && (lender_ = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
+    std::uint16_t index;
+    if (lender_->take(lease_pool::wish::some, &index, 1) == 0) return no_buffer;
+    ++taken_;
+    std::byte* buffer = lender_->address_of(index);
+    unpoison(buffer, lease_pool::buffer_bytes);
+    operation.address = buffer;
+    std::int32_t outcome = attempt(operation, known);
+    --taken_;
+    if (outcome > 0) {
+        operation.extra = lender_;
+    } else {
+        operation.address = nullptr;
+        lender_->give_back(buffer);
+    }
+    return outcome;
+}
+
+/// Those that had no buffer try again. When this returns and some still have none, the next lease that comes back wakes this driver.
+void epoll_driver::feed() noexcept {
+    if (without_buffer_.empty()) return;
+    detail::work_list waiting;
+    waiting.append(without_buffer_);
+    bool are_left = true;
+    while (!waiting.empty()) {
+        auto& operation = static_cast<detail::operation&>(waiting.pop_front());
+        std::int32_t outcome = operation.cancel_requested ? -ECANCELED
+                               : are_left                 ? try_with_buffer(operation, readiness::unknown)
+                                                          : no_buffer;
+        are_left = outcome != no_buffer;
+        go_on_with(operation, outcome);
+    }
 }
 
 void epoll_driver::wait_for_readiness(detail::operation& operation) noexcept {
@@ -136,7 +188,7 @@ void epoll_driver::take_out(detail::operation& operation) noexcept {
 }
 
 void epoll_driver::has_happened(detail::operation& operation, std::int32_t outcome) noexcept {
-    if (operation.kind == detail::operation_kind::receive && outcome >= 0) {
+    if (is_receiving(operation.kind) && outcome >= 0) {
         if (watch* watched = watch_of(operation.fd)) watched->try_first = static_cast<std::uint64_t>(outcome) == operation.length;
     }
     operation.outcome = outcome;
@@ -145,7 +197,7 @@ void epoll_driver::has_happened(detail::operation& operation, std::int32_t outco
 }
 
 void epoll_driver::complete(detail::work_list& ready) noexcept {
-    while (!happened_.empty()) {
+    while (!happened_.empty() && ready.size() < room()) {
         auto& operation = static_cast<detail::operation&>(happened_.pop_front());
         completed(operation, operation.outcome, ready);
     }
@@ -183,22 +235,22 @@ int epoll_driver::arm(int fd, watch& watched) noexcept {
     return refused == 0 ? 0 : errno;
 }
 
-void epoll_driver::try_again(detail::work_list& waiting) noexcept {
+/// `has_ended`: in both directions. Sockets of datagrams, and Unix listeners, say that they would wait even then; on a ring a receive ends with 0,
+/// and an accept with EINVAL.
+void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcept {
     detail::work_list still;
     while (!waiting.empty()) {
         auto& operation = static_cast<detail::operation&>(waiting.pop_front());
-        std::int32_t outcome = still.empty() ? attempt(operation, readiness::told) : would_wait;
+        std::int32_t outcome = still.empty() ? try_with_buffer(operation, readiness::told) : would_wait;
+        if (outcome == would_wait && has_ended && is_receiving(operation.kind)) outcome = 0;
+        if (outcome == would_wait && has_ended && operation.kind == detail::operation_kind::accept) outcome = -EINVAL;
         if (outcome == would_wait) {
             still.push_back(operation);
             continue;
         }
         operation.in_kernel = false;
         --in_flight_;
-        if (outcome == must_block) {
-            perform_elsewhere(operation);
-        } else {
-            has_happened(operation, outcome);
-        }
+        go_on_with(operation, outcome);
     }
     waiting.append(still);
 }
@@ -210,8 +262,9 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
         watch& watched = *watch_of(fd);
         watched.armed = 0;
         constexpr std::uint32_t both = EPOLLERR | EPOLLHUP;
-        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading);
-        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing);
+        bool has_ended = (events[i].events & EPOLLHUP) != 0;
+        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | both)) != 0) try_again(watched.reading, has_ended);
+        if ((events[i].events & (EPOLLOUT | both)) != 0) try_again(watched.writing, has_ended);
         if (watched.reading.empty() && watched.writing.empty()) continue;
         if (int refused = arm(fd, watched)) {
             for (detail::work_list* waiting : {&watched.reading, &watched.writing}) {
@@ -244,9 +297,10 @@ int epoll_driver::wait_for_events(epoll_event* events, int most, time_point dead
 
 void epoll_driver::reap(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
-    if (!has_messages() && submitted_.empty()) return;
+    if (!has_messages() && submitted_.empty() && happened_.empty() && without_buffer_.empty()) return;
     hand_over();
     take_messages(ready);
+    feed();
     complete(ready);
 }
 
@@ -254,6 +308,7 @@ void epoll_driver::poll(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
     hand_over();
     take_messages(ready);
+    feed();
     complete(ready);
     if (in_flight_ == 0) return;
     std::array<epoll_event, events_at_once> events;
@@ -265,6 +320,7 @@ void epoll_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     std::lock_guard guard(lock_);
     hand_over();
     take_messages(ready);
+    feed();
     complete(ready);
     std::array<epoll_event, events_at_once> events;
     use_events(events.data(), wait_for_events(events.data(), events_at_once, ready.empty() ? deadline : time_point::min()));

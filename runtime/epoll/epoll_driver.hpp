@@ -20,6 +20,8 @@
 
 #include "../task/driver.hpp"
 #include "../task/handover.hpp"
+#include "../task/lease_pool.hpp"
+#include "attempt.hpp"
 
 namespace peal::rt {
 
@@ -55,6 +57,9 @@ class epoll_driver final : public driver {
     void close_under_lock(int fd) noexcept override;
 
     void hand_over() noexcept;
+    std::int32_t try_with_buffer(detail::operation& operation, readiness known) noexcept;
+    void go_on_with(detail::operation& operation, std::int32_t outcome) noexcept;
+    void feed() noexcept;
     void begin(detail::operation& operation) noexcept;
     void wait_for_readiness(detail::operation& operation) noexcept;
     void take_out(detail::operation& operation) noexcept;
@@ -62,7 +67,7 @@ class epoll_driver final : public driver {
     void complete(detail::work_list& ready) noexcept;
     watch* watch_of(int fd) noexcept;
     int arm(int fd, watch& watched) noexcept;
-    void try_again(detail::work_list& waiting) noexcept;
+    void try_again(detail::work_list& waiting, bool has_ended) noexcept;
     void use_events(const epoll_event* events, int count) noexcept;
     int wait_for_events(epoll_event* events, int most, time_point deadline) noexcept;
 
@@ -73,7 +78,11 @@ class epoll_driver final : public driver {
     bool has_fine_timeout_ = true;     // epoll_pwait2(), until the system says that it has none
     std::vector<watch> watches_;       // by number; 64 bytes for each up to the highest that has waited here
     detail::work_list happened_;       // outcome known, not told yet
-    std::size_t in_flight_ = 0;        // operations that stand in a list
+    std::size_t in_flight_ = 0;        // operations that stand in the list of a descriptor
+
+    lease_pool* lender_ = nullptr;     // of buffers for receive_lease; leaves with this driver
+    unsigned taken_ = 0;               // buffers that operations have, and that are not lent yet
+    detail::work_list without_buffer_; // operations for which it had none
 };
 
 }  // namespace peal::rt

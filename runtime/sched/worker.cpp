@@ -82,6 +82,7 @@ void worker::run() noexcept {
             run_found(*item);
             continue;
         }
+        driver_->set_room(run_queue::capacity);
         driver_->reap(ready_);
         take_ready();
         timers_.advance(driver_->now());
@@ -238,10 +239,15 @@ void worker::poll() noexcept {
     adjust_interval(now);
     if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
     timers_.advance(now);
+    // Neither the outside nor the injection queue fills more than half of the queue: what overflows it would go behind what comes later. Each
+    // gets half of that, and the other half if the other one has nothing.
+    std::size_t mine = scheduler_.injected().size() / scheduler_.size() + 1;
+    take_injected(std::min(mine, room() / 2 + 1));
+    driver_->set_room(room());
     driver_->poll(ready_);
     take_ready();
     take_inbox();
-    take_injected(scheduler_.injected().size() / scheduler_.size() + 1);
+    take_injected(mine);
 }
 
 void worker::adjust_interval(time_point now) noexcept {
@@ -271,12 +277,16 @@ void worker::take_inbox() noexcept {
     }
 }
 
-/// Not more than fills half of a queue: what does not fit would go back again, at each poll. But one at least, or a long queue would keep
-/// what comes from outside waiting.
+/// How many items may come to the queue from elsewhere: not more than fill half of it. But one at least, or a long queue would keep the outside
+/// waiting.
+std::size_t worker::room() const noexcept {
+    constexpr std::uint32_t half = run_queue::capacity / 2;
+    return half - std::min(queues_[index_of(priority::normal)].size(), half - 1);
+}
+
 bool worker::take_injected(std::size_t most) noexcept {
     detail::work_list taken;
-    std::size_t queued = std::min<std::size_t>(queue(priority::normal).size(), run_queue::capacity / 2 - 1);
-    scheduler_.injected().pop(taken, std::min({most, std::size_t{run_queue::capacity / 4}, run_queue::capacity / 2 - queued}));
+    scheduler_.injected().pop(taken, std::min({most, std::size_t{run_queue::capacity / 4}, room()}));
     if (taken.empty()) return false;
     push_each(taken);
     unannounced_ = true;  // a worker that looked while they were in no queue may have gone to sleep

@@ -121,6 +121,7 @@ class worker {
     void poll() noexcept;
     void adjust_interval(time_point now) noexcept;
     void take_inbox() noexcept;
+    std::size_t room() const noexcept;
     bool take_injected(std::size_t most) noexcept;
     detail::work_item* find_elsewhere() noexcept;
     worker* find_victim() noexcept;

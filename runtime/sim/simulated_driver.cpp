@@ -40,6 +40,9 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
         case operation_kind::nop:
             complete(driver, operation, 0);
             return;
+        case operation_kind::receive_lease:
+            operation.address = ::operator new(operation.length);
+            [[fallthrough]];
         case operation_kind::receive:
         case operation_kind::receive_many:
             if (end == nullptr) {

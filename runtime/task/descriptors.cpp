@@ -12,8 +12,10 @@
 #include "descriptors.hpp"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <new>
 
@@ -75,6 +77,11 @@ bool may_close_now(int fd, std::uint32_t closing) noexcept {
     return false;
 }
 
+bool is_simulated_here() noexcept {
+    driver* here = this_driver();
+    return here != nullptr && here->is_simulated();
+}
+
 }  // namespace
 
 void begin_use(int fd) noexcept {
@@ -91,10 +98,7 @@ left_to_close end_use(int fd) noexcept {
 }
 
 void close_socket(int fd) noexcept {
-    if (driver* here = this_driver(); here != nullptr && here->is_simulated()) {
-        here->close(fd);
-        return;
-    }
+    if (is_simulated_here()) return this_driver()->close(fd);
     ::shutdown(fd, SHUT_RDWR);
     if (may_close_now(fd, closing_socket)) ::close(fd);
 }
@@ -128,8 +132,27 @@ descriptor_use::~descriptor_use() {
 }
 
 int shutdown_socket_writing(int fd) noexcept {
-    if (driver* here = this_driver(); here != nullptr && here->is_simulated()) return here->shutdown_writing(fd);
+    if (is_simulated_here()) return this_driver()->shutdown_writing(fd);
     return ::shutdown(fd, SHUT_WR);
+}
+
+int shutdown_socket_reading(int fd) noexcept {
+    if (is_simulated_here()) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return ::shutdown(fd, SHUT_RD);
+}
+
+int set_socket_option(int fd, int level, int option, const void* value, std::size_t bytes) noexcept {
+    return is_simulated_here() ? 0 : ::setsockopt(fd, level, option, value, static_cast<socklen_t>(bytes));
+}
+
+void disconnect_socket(int fd) noexcept {
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    // Not by ::connect(): ThreadSanitizer takes that for a new socket, whose number another thread must not use yet.
+    if (!is_simulated_here()) ::syscall(SYS_connect, fd, &nobody, sizeof nobody);
 }
 
 }  // namespace peal::rt

@@ -9,6 +9,8 @@
 // would read the other's bytes. So operations are counted per number, and a file that is closed while some are underway is closed
 // by the end of the last of them. Sockets are shut down at once: that ends their operations soon.
 
+#include <cstddef>
+
 namespace peal::rt {
 
 /// Ends what waits on the socket, on whatever ring, and closes it.
@@ -19,6 +21,13 @@ void close_file(int fd) noexcept;
 
 /// 0, or -1 with errno.
 int shutdown_socket_writing(int fd) noexcept;
+int shutdown_socket_reading(int fd) noexcept;  // of a simulated one: EOPNOTSUPP
+
+/// setsockopt(). Simulated sockets take every option and do nothing.
+int set_socket_option(int fd, int level, int option, const void* value, std::size_t bytes) noexcept;
+
+/// Ends a connection by a reset, and what waits on it with connection_reset.
+void disconnect_socket(int fd) noexcept;
 
 /// An operation that names `fd` begins. Before the descriptor is closed, by the order of the program.
 void begin_use(int fd) noexcept;

@@ -24,6 +24,8 @@
 //                                            then looks at state_. One of the two sees the other.
 
 #include <chrono>
+#include <cstddef>
+#include <limits>
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/operation.hpp>
@@ -46,6 +48,9 @@ class driver {
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Takes an operation. It may be handed to the outside later, at the next poll() or wait().
     virtual void submit(detail::operation& operation) noexcept = 0;
+
+    /// At most about so many become ready in one round; the rest stays with the outside, in its order.
+    void set_room(std::size_t operations) noexcept { room_ = operations; }
 
     /// Appends what is ready, without handing anything over if that can be avoided. Free of system calls most of the time.
     virtual void reap(detail::work_list& ready) noexcept = 0;
@@ -137,6 +142,7 @@ class driver {
     /// Lets a blocking thread perform the operation as plain system calls.
     void perform_elsewhere(detail::operation& operation) noexcept;
 
+    std::size_t room() const noexcept { return room_; }
     bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }
 
   private:
@@ -161,6 +167,8 @@ class driver {
     };
 
     void finish(detail::operation& operation, detail::work_list& ready) noexcept;
+
+    std::size_t room_ = std::numeric_limits<std::size_t>::max();  // the owner's
 
     detail::atomic<unsigned> callers_{0};
 

@@ -20,6 +20,7 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::connect: return "connect";
         case operation_kind::receive: return "recv";
         case operation_kind::send: return "send";
+        case operation_kind::receive_lease: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
         case operation_kind::read: return "read";

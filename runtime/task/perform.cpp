@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "names.hpp"
 
@@ -42,6 +43,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::receive:
         case operation_kind::send:
         case operation_kind::receive_many:
+        case operation_kind::receive_lease:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
@@ -102,6 +104,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::receive:
         case operation_kind::send:
         case operation_kind::receive_many:
+        case operation_kind::receive_lease:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
@@ -114,6 +117,7 @@ ssize_t call(detail::operation& op) noexcept {
 }  // namespace
 
 std::int32_t perform_now(detail::operation& operation) noexcept {
+    if (operation.injected != 0) [[unlikely]] return std::exchange(operation.injected, 0);
     ssize_t done;
     do {
         done = call(operation);

@@ -13,7 +13,9 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
+#include "../base/pages.hpp"
 #include "../base/sanitizer.hpp"
 #include "../base/system_file.hpp"
 
@@ -24,6 +26,11 @@ namespace {
 constexpr std::uint32_t enter_no_iowait = 1u << 7;     // IORING_ENTER_NO_IOWAIT, Linux 6.15
 constexpr std::uint32_t feature_no_iowait = 1u << 17;  // IORING_FEAT_NO_IOWAIT
 constexpr unsigned smallest_ring = 8;
+
+constexpr std::size_t buffer_ring_bytes(unsigned entries) noexcept {
+    constexpr std::size_t page = 4096;
+    return std::max(page, entries * sizeof(io_uring_buf));
+}
 
 std::string kernel_release() {
     utsname name{};
@@ -130,7 +137,31 @@ ring::~ring() {
     ring_.int_flags &= static_cast<__u8>(~1u);  // INT_FLAG_REG_RING
     ring_.enter_ring_fd = ring_.ring_fd;
     unmap(ring_);
+    if (buffers_ != nullptr) free_pages(buffers_, buffer_ring_bytes(buffer_entries_));
 }
+
+bool ring::make_buffer_ring(unsigned entries) noexcept {
+    void* memory = allocate_pages(buffer_ring_bytes(entries));
+    if (memory == nullptr) return false;
+    io_uring_buf_reg registered{};
+    registered.ring_addr = reinterpret_cast<std::uint64_t>(memory);
+    registered.ring_entries = entries;
+    if (::io_uring_register_buf_ring(&ring_, &registered, 0) != 0) {
+        free_pages(memory, buffer_ring_bytes(entries));
+        return false;
+    }
+    buffers_ = static_cast<io_uring_buf_ring*>(memory);
+    ::io_uring_buf_ring_init(buffers_);
+    buffer_entries_ = entries;
+    return true;
+}
+
+void ring::add_buffer(void* buffer, std::size_t bytes, std::uint16_t id) noexcept {
+    int mask = static_cast<int>(buffer_entries_) - 1;
+    ::io_uring_buf_ring_add(buffers_, buffer, static_cast<unsigned>(bytes), id, mask, static_cast<int>(unpublished_++));
+}
+
+void ring::publish_buffers() noexcept { ::io_uring_buf_ring_advance(buffers_, static_cast<int>(std::exchange(unpublished_, 0u))); }
 
 void ring::probe() {
     io_uring_probe* found = ::io_uring_get_probe_ring(&ring_);
@@ -152,7 +183,7 @@ void ring::check_round_trip() {
     ::io_uring_prep_nop(entry);
     int submitted = ::io_uring_submit_and_wait(&ring_, 1);
     if (submitted < 0) fail("entering a ring (io_uring_enter)", -submitted);
-    reap([](std::uint64_t, std::int32_t, std::uint32_t) {});
+    reap([](std::uint64_t, std::int32_t, std::uint32_t) {}, [] { return true; });
 }
 
 io_uring_sqe* ring::try_get_entry() noexcept {

@@ -39,15 +39,16 @@ class ring {
     bool kernel_has_more() const noexcept;
     bool has_completion() const noexcept;
 
-    /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first. `use` must not touch this ring's queues
-    /// except by try_get_entry() and enter().
-    template <class Use>
-    void reap(Use use) noexcept {
+    /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first, while `goes_on()`. `use` must not touch this
+    /// ring's queues except by try_get_entry() and enter().
+    template <class Use, class GoesOn>
+    void reap(Use use, GoesOn goes_on) noexcept {
         for (;;) {
             unsigned head = *ring_.cq.khead;
             unsigned tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
             if (head == tail) return;
             for (; head != tail; ++head) {
+                if (!goes_on()) return;
                 const io_uring_cqe& entry = ring_.cq.cqes[head & ring_.cq.ring_mask];
                 std::uint64_t user_data = entry.user_data;
                 std::int32_t result = entry.res;
@@ -56,6 +57,16 @@ class ring {
                 use(user_data, result, flags);
             }
         }
+    }
+
+    // ---- buffers that the kernel chooses from when something has come (group 0) ----------------------------------------------
+    /// For so many buffers, a power of two. False: this kernel cannot, or has no memory.
+    bool make_buffer_ring(unsigned entries) noexcept;
+    /// Requires: there is room. Seen by the kernel after publish_buffers().
+    void add_buffer(void* buffer, std::size_t bytes, std::uint16_t id) noexcept;
+    void publish_buffers() noexcept;
+    static std::uint16_t buffer_of(std::uint32_t completion_flags) noexcept {
+        return static_cast<std::uint16_t>(completion_flags >> IORING_CQE_BUFFER_SHIFT);
     }
 
     bool supports(unsigned opcode) const noexcept { return opcode < 64 && (opcodes_ >> opcode & 1) != 0; }
@@ -68,6 +79,9 @@ class ring {
     void check_round_trip();
 
     io_uring ring_{};
+    io_uring_buf_ring* buffers_ = nullptr;
+    unsigned buffer_entries_ = 0;
+    unsigned unpublished_ = 0;
     std::uint64_t opcodes_ = 0;
     std::uint32_t wait_flags_ = 0;
     bool registered_ = false;  // enter_ring_fd is an index that this thread registered

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "../task/faults.hpp"
 #include "../task/names.hpp"
 
 namespace peal::rt {
@@ -18,7 +19,6 @@ using detail::operation_kind;
 namespace {
 
 constexpr unsigned op_ftruncate = 55;             // IORING_OP_FTRUNCATE, Linux 6.9: newer than the oldest supported headers
-constexpr std::uint64_t longest_transfer = 1u << 30;  // the kernel moves at most 2 GiB - 4 KiB per request; the caller's loop goes on
 
 std::uint64_t address_of(const void* pointer) noexcept { return reinterpret_cast<std::uint64_t>(pointer); }
 
@@ -38,6 +38,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::connect: return IORING_OP_CONNECT;
         case operation_kind::receive: return IORING_OP_RECV;
         case operation_kind::send: return IORING_OP_SEND;
+        case operation_kind::receive_lease: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
         case operation_kind::read: return IORING_OP_READ;
@@ -75,6 +76,16 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.off = op.length;
+            break;
+        case operation_kind::receive_lease:
+            entry.ioprio = IORING_RECVSEND_POLL_FIRST;
+            entry.fd = op.fd;
+            if (op.address != nullptr) {
+                entry.addr = address_of(op.address);
+                entry.len = static_cast<std::uint32_t>(op.length);
+            } else {
+                entry.flags = IOSQE_BUFFER_SELECT;  // of the only group; all of a buffer
+            }
             break;
         case operation_kind::receive:
             // The first attempt would fail most of the time: wait for data first (echo at 64 connections: 1.16 -> 1.20 of epoll).

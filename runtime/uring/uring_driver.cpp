@@ -9,22 +9,39 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <mutex>
+#include <new>
 #include <system_error>
+#include <utility>
 
 #include "../base/sanitizer.hpp"
+#include "../task/faults.hpp"
 #include "../task/perform.hpp"
 #include "submission.hpp"
 
 namespace peal::rt {
+
+namespace {
+
+/// One piece of memory that the kernel writes to.
+bool is_filled(detail::operation_kind kind) noexcept {
+    using enum detail::operation_kind;
+    return kind == receive || kind == receive_lease || kind == read;
+}
+
+}  // namespace
 
 uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {
     wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
 }
 
-uring_driver::~uring_driver() { ::close(wake_fd_); }
+uring_driver::~uring_driver() {
+    ::close(wake_fd_);
+    if (lender_ != nullptr) lender_->leave(with_kernel_);
+}
 
 time_point uring_driver::rough_now() const noexcept {
     // The kernel's time of its last tick, and the length of a tick.
@@ -66,7 +83,11 @@ io_uring_sqe& uring_driver::get_entry() noexcept {
 
 void uring_driver::put_on_ring(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
-    prepare(entry, operation);
+    if (operation.injected == 0) {
+        prepare(entry, operation);
+    } else {
+        entry.opcode = IORING_OP_NOP;
+    }
     entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
     operation.in_kernel = true;
     ++operation.outstanding;
@@ -74,15 +95,80 @@ void uring_driver::put_on_ring(detail::operation& operation) noexcept {
 }
 
 void uring_driver::hand_over() noexcept {
-    submitted_.take_all([this](detail::operation& operation) {
-        if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
-            perform_elsewhere(operation);
-        } else {
-            put_on_ring(operation);
-            if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
-        }
-    });
+    submitted_.take_all([this](detail::operation& operation) { begin(operation); });
 }
+
+void uring_driver::begin(detail::operation& operation) noexcept {
+    operation.injected = fault_of(operation);
+    if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
+        if (lending_ == lending::not_yet) prepare_lending();
+        if (lending_ == lending::by_operation && !lend_own(operation)) return;
+    }
+    if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
+        perform_elsewhere(operation);
+    } else {
+        put_on_ring(operation);
+        if (operation.cancel_requested) cancel_in_flight(operation);  // the request overtook the hand-over
+    }
+}
+
+// ---- buffers that are lent ------------------------------------------------------------------------------------------------------
+
+void uring_driver::prepare_lending() noexcept {
+    lending_ = lending::by_operation;
+    auto* made = new (std::nothrow) lease_pool(*this);
+    if (made == nullptr) return;
+    if (!ring_.make_buffer_ring(lease_pool::limit)) {
+        made->leave(0);
+        return;
+    }
+    lender_ = made;
+    lending_ = lending::by_the_kernel;
+}
+
+/// False: there is no memory, and it has been told.
+bool uring_driver::lend_own(detail::operation& operation) noexcept {
+    operation.address = ::operator new(lease_pool::buffer_bytes, std::nothrow);
+    if (operation.address != nullptr) return true;
+    ++operation.outstanding;
+    operation.outcome = -ENOMEM;
+    completed_elsewhere(operation);
+    return false;
+}
+
+/// Operations for which the kernel had no buffer get one each: they would find none again. When this returns and some still wait, the next lease that
+/// comes back wakes this driver. What is free otherwise goes to the kernel; and more, if it had too few.
+void uring_driver::feed(detail::work_list& ready) noexcept {
+    if (lender_ == nullptr || (without_buffer_.empty() && !lender_->has_free())) return;
+    auto wish = without_buffer_.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::more;
+    bool are_left = true;
+    detail::work_list waiting;
+    waiting.append(without_buffer_);
+    while (!waiting.empty()) {
+        auto& operation = static_cast<detail::operation&>(waiting.pop_front());
+        std::uint16_t index;
+        if (operation.cancel_requested) {
+            ++operation.outstanding;
+            completed(operation, -ECANCELED, ready);
+        } else if (are_left && (are_left = lender_->take(lease_pool::wish::some, &index, 1) != 0)) {
+            operation.address = lender_->address_of(index);
+            operation.extra = lender_;
+            unpoison(operation.address, lease_pool::buffer_bytes);
+            put_on_ring(operation);
+        } else {
+            without_buffer_.push_back(operation);
+        }
+    }
+    if (!without_buffer_.empty()) return;
+    std::array<std::uint16_t, lease_pool::at_once> taken;
+    while (unsigned count = lender_->take(std::exchange(wish, lease_pool::wish::what_is_free), taken.data(), lease_pool::at_once)) {
+        for (unsigned i = 0; i < count; ++i) ring_.add_buffer(lender_->address_of(taken[i]), lease_pool::buffer_bytes, taken[i]);
+        ring_.publish_buffers();
+        with_kernel_ += count;
+    }
+}
+
+// ---- completions ----------------------------------------------------------------------------------------------------------------
 
 void uring_driver::close_under_lock(int fd) noexcept {
     // Detached: no operation, and no completion unless it fails.
@@ -93,8 +179,6 @@ void uring_driver::close_under_lock(int fd) noexcept {
     entry.user_data = std::uint64_t{static_cast<unsigned>(fd)} << 3 | tag_close;
 }
 
-void uring_driver::resubmit(detail::operation& operation) noexcept { put_on_ring(operation); }
-
 void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
     entry.opcode = IORING_OP_ASYNC_CANCEL;
@@ -104,8 +188,18 @@ void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
     ++in_flight_;
 }
 
+void uring_driver::take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept {
+    --with_kernel_;
+    std::byte* buffer = lender_->address_of(index);
+    if (result <= 0) return lender_->give_back(buffer);
+    unpoison(buffer, lease_pool::buffer_bytes);
+    tsan_written(buffer, static_cast<std::size_t>(result));
+    operation.address = buffer;
+    operation.extra = lender_;
+}
+
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
-    ring_.reap([this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
+    auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
             // -ECANCELED: no thread could be made for it, nothing was closed. After other errors the descriptor is gone (man 2 close).
             if (result == -ECANCELED) ::close(static_cast<int>(user_data >> 3));
@@ -120,12 +214,25 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
         if ((user_data & tag_mask) == tag_cancel) {
             cancel_answered(operation, ready);
         } else {
-            if (result > 0 && (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::read)) {
+            if (operation.injected != 0) [[unlikely]] result = std::exchange(operation.injected, 0);
+            if (result > 0 && is_filled(operation.kind) && operation.address != nullptr) {
                 tsan_written(operation.address, static_cast<std::size_t>(result));
+            }
+            if ((flags & IORING_CQE_F_BUFFER) != 0) {
+                take_filled(operation, ring::buffer_of(flags), result);
+            } else if (result == -ENOBUFS && operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
+                if (!operation.cancel_requested) {
+                    --operation.outstanding;
+                    operation.in_kernel = false;
+                    without_buffer_.push_back(operation);
+                    return;
+                }
+                result = -ECANCELED;
             }
             completed(operation, result, ready);
         }
-    });
+    };
+    ring_.reap(use, [this, &ready] { return ready.size() < room(); });
 }
 
 void uring_driver::arm_wake() noexcept {
@@ -143,7 +250,7 @@ void uring_driver::arm_wake() noexcept {
 // ---- rounds -------------------------------------------------------------------------------------------------------------------
 
 void uring_driver::reap(detail::work_list& ready) noexcept {
-    if (has_messages() || ring_.kernel_has_more()) {
+    if (has_messages() || ring_.kernel_has_more() || !without_buffer_.empty()) {
         poll(ready);
         return;
     }
@@ -155,6 +262,7 @@ void uring_driver::poll(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
     hand_over();
     take_messages(ready);
+    feed(ready);
     if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
     reap_completions(ready);
 }
@@ -163,6 +271,7 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     std::lock_guard guard(lock_);
     hand_over();
     take_messages(ready);
+    feed(ready);
     arm_wake();
     bool sleep = ready.empty() && !ring_.has_completion();
     std::optional<std::chrono::nanoseconds> timeout;

@@ -12,6 +12,7 @@
 
 #include "../task/driver.hpp"
 #include "../task/handover.hpp"
+#include "../task/lease_pool.hpp"
 #include "ring.hpp"
 
 namespace peal::rt {
@@ -43,13 +44,18 @@ class uring_driver final : public driver {
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override;
     void cancel_in_flight(detail::operation& operation) noexcept override;
-    void resubmit(detail::operation& operation) noexcept override;
+    void resubmit(detail::operation& operation) noexcept override { begin(operation); }
     void close_under_lock(int fd) noexcept override;
 
     void hand_over() noexcept;
+    void begin(detail::operation& operation) noexcept;
     void put_on_ring(detail::operation& operation) noexcept;
     io_uring_sqe& get_entry() noexcept;
     void reap_completions(detail::work_list& ready) noexcept;
+    void prepare_lending() noexcept;
+    bool lend_own(detail::operation& operation) noexcept;
+    void feed(detail::work_list& ready) noexcept;
+    void take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept;
     void arm_wake() noexcept;
 
     handover submitted_;
@@ -59,6 +65,13 @@ class uring_driver final : public driver {
     std::size_t in_flight_ = 0;
     bool wake_armed_ = false;
     int wake_fd_ = -1;
+
+    // Buffers that the kernel fills for operations that bring none (receive_lease). A kernel that cannot choose gets one for each operation.
+    enum class lending : unsigned char { not_yet, by_the_kernel, by_operation };
+    lending lending_ = lending::not_yet;
+    lease_pool* lender_ = nullptr;       // leaves with this driver
+    unsigned with_kernel_ = 0;           // buffers that it may fill
+    detail::work_list without_buffer_;   // operations for which it had none
 };
 
 }  // namespace peal::rt

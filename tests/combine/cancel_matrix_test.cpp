@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include <peal/peal.hpp>
@@ -56,10 +57,13 @@ class accepting : public subject_of<accepting> {
     peal::net::tcp_stream got_;
 };
 
+enum class candidates { one, several };
+
 /// To a listener whose backlog is full; the one that completes, to one with room.
-class connecting : public subject_of<connecting> {
+template <candidates To>
+class connecting : public subject_of<connecting<To>> {
   public:
-    explicit connecting(bool completes) : listener_(peal::net::tcp_listener::bind(peal::net::address::parse("127.0.0.1:0"), completes ? 8 : 0)) {
+    explicit connecting(bool completes) : listener_(peal::net::tcp_listener::bind("127.0.0.1:0", peal::net::listen_options(completes ? 8 : 0))) {
         if (completes) return;
         peal::net::address to = listener_.local_address();
         for (support::raw_socket& each : callers_) {
@@ -67,7 +71,10 @@ class connecting : public subject_of<connecting> {
             static_cast<void>(::connect(each.get(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())));
         }
     }
-    auto op() { return peal::net::tcp_stream::connect(listener_.local_address()); }
+    auto op() {
+        peal::net::address to = listener_.local_address();
+        return To == candidates::one ? peal::net::tcp_stream::connect(to) : peal::net::tcp_stream::connect_any({to, to, to}, 1ms);
+    }
     void took(peal::net::tcp_stream stream) { got_ = std::move(stream); }
     std::chrono::nanoseconds completes_after() const override { return 1us; }
     std::string verify(bool value, bool, bool) override { return expect(got_.is_open() == value, "no stream"); }
@@ -100,6 +107,22 @@ class reading : public subject_of<reading<How>> {
     std::array<std::byte, 8> buffer_;
     peal::io::mutable_buffer pieces_[2] = {std::span(buffer_).first(3), std::span(buffer_).last(5)};
     std::size_t got_ = 0;
+};
+
+/// In a buffer of the worker.
+class receiving_lease : public subject_of<receiving_lease> {
+  public:
+    auto op() { return ends_.first.receive(); }
+    void took(peal::io::lease got) { got_ = std::move(got); }
+    void complete() override { static_cast<void>(::write(ends_.second.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_.size() == (value ? 8 : 0) && support::fits(got_.bytes(), 0), "wrong bytes") +
+               expect(bytes_in(ends_.first.native_handle()) == (completed && !value ? 8 : 0), "bytes are lost");
+    }
+
+  private:
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    peal::io::lease got_;
 };
 
 /// The peer does not read. Completed by a peer that takes what lies there.
@@ -206,6 +229,130 @@ class reading_line : public subject_of<reading_line> {
     std::pair<peal::io::memory_stream, peal::io::memory_stream> ends_ = peal::io::memory_stream_pair(8);
     peal::io::buffered_reader<peal::io::memory_stream> in_{ends_.first, 32};
     std::string got_;
+};
+
+/// A datagram that a stop has kept from being received is still there.
+class receiving_datagram : public subject_of<receiving_datagram> {
+  public:
+    auto op() { return socket_.receive(buffer_); }
+    void took(const peal::net::datagram& got) { got_ = got.size(); }
+    void complete() override {
+        peal::net::address to = socket_.local_address();
+        static_cast<void>(::sendto(sender_.get(), support::pattern(8).data(), 8, 0, static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())));
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_ == (value ? 8 : 0) && support::fits(std::span(buffer_).first(got_), 0), "wrong bytes") +
+               expect(bytes_in(socket_.native_handle()) == (completed && !value ? 8 : 0), "the datagram is lost");
+    }
+
+  private:
+    peal::net::udp_socket socket_ = peal::net::udp_socket::bind("127.0.0.1:0");
+    support::raw_socket sender_ = support::raw_socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+};
+
+peal::net::unix_address fresh_name() {
+    static int count = 0;
+    return peal::net::unix_address::abstract("peal-matrix-" + std::to_string(::getpid()) + '-' + std::to_string(++count));
+}
+
+/// The backlog is full. Completed by a place in it.
+class connecting_unix : public subject_of<connecting_unix> {
+  public:
+    connecting_unix() {
+        peal::net::unix_address to = listener_.local_address();
+        static_cast<void>(::connect(first_.get(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())));
+    }
+    auto op() { return peal::net::unix_stream::connect(listener_.local_address()); }
+    void took(peal::net::unix_stream stream) { got_ = std::move(stream); }
+    void complete() override { accepted_ = support::raw_socket(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC)); }
+    std::string verify(bool value, bool completed, bool) override {
+        return expect(got_.is_open() == value, "no stream") + expect(completed || !value, "there was no place");
+    }
+
+  private:
+    peal::net::unix_listener listener_ = peal::net::unix_listener::bind(fresh_name(), peal::net::unix_bind_options().backlog(0));
+    support::raw_socket first_ = support::raw_socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    support::raw_socket accepted_;
+    peal::net::unix_stream got_;
+};
+
+/// A message with a descriptor: both or neither.
+class receiving_descriptor : public subject_of<receiving_descriptor> {
+  public:
+    auto op() { return ends_.first.receive(buffer_); }
+    void took(peal::net::unix_message got) {
+        got_ = got.size();
+        descriptors_ = got.descriptors().size();
+    }
+    void complete() override {
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+        std::byte bytes[8] = {};
+        iovec piece{bytes, sizeof bytes};
+        msghdr message{};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        cmsghdr* rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        int passed = ends_.second.native_handle();
+        std::memcpy(CMSG_DATA(rights), &passed, sizeof passed);
+        static_cast<void>(::sendmsg(ends_.second.native_handle(), &message, 0));
+    }
+    std::string verify(bool value, bool completed, bool) override {
+        std::size_t left = 0;
+        std::byte bytes[8];
+        if (::recv(ends_.first.native_handle(), bytes, sizeof bytes, MSG_DONTWAIT) == 8) left = 8;
+        return expect(got_ == (value ? 8u : 0u) && descriptors_ == (value ? 1u : 0u), "wrong message") +
+               expect(left == (completed && !value ? 8u : 0u), "the message is lost");
+    }
+
+  private:
+    std::pair<peal::net::unix_seqpacket, peal::net::unix_seqpacket> ends_ = peal::net::unix_seqpacket::pair();
+    std::array<std::byte, 8> buffer_;
+    std::size_t got_ = 0;
+    std::size_t descriptors_ = 0;
+};
+
+/// The receiver has no room. Completed by one that takes everything.
+template <bool ByAddress>
+class sending_datagram : public subject_of<sending_datagram<ByAddress>> {
+  public:
+    sending_datagram() {
+        filler_.set_peer(receiver_.local_address());
+        sender_.set_peer(receiver_.local_address());
+        while (::send(filler_.native_handle(), bytes_.data(), 1, MSG_DONTWAIT) > 0) {
+        }
+    }
+    peal::task<> op() {
+        if constexpr (ByAddress) {
+            co_await sender_.send_to(bytes_, receiver_.local_address());
+        } else {
+            co_await sender_.send(bytes_);
+        }
+    }
+    void complete() override { drain(); }
+    std::string verify(bool value, bool completed, bool) override {
+        drain();
+        return expect(arrived_ == (value ? 1 : 0), "lost, doubled or cut off") + expect(completed || !value, "there was no room");
+    }
+
+  private:
+    void drain() {
+        std::array<std::byte, 16> into;
+        for (ssize_t n; (n = ::recv(receiver_.native_handle(), into.data(), into.size(), MSG_DONTWAIT)) >= 0;) {
+            if (n != 1) arrived_ += n == 8 ? 1 : 100;
+        }
+    }
+    peal::net::unix_datagram receiver_ = peal::net::unix_datagram::bind(fresh_name());
+    peal::net::unix_datagram filler_ = peal::net::unix_datagram::open();
+    peal::net::unix_datagram sender_ = peal::net::unix_datagram::open();
+    std::vector<std::byte> bytes_ = support::pattern(8);
+    int arrived_ = 0;
 };
 
 // ---- files ----
@@ -744,11 +891,18 @@ std::unique_ptr<support::subject> make(bool completes) {
 
 constexpr operation operations[] = {
     {"accept", make<accepting>},
-    {"connect", make<connecting>},
+    {"connect", make<connecting<candidates::one>>},
+    {"connect_any", make<connecting<candidates::several>>},
     {"read", make<reading<reads::some>>},
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},
+    {"receive", make<receiving_lease>},
     {"write_all", make<writing>},
+    {"udp receive", make<receiving_datagram>},
+    {"unix connect", make<connecting_unix>},
+    {"unix descriptor", make<receiving_descriptor>},
+    {"unix send", make<sending_datagram<false>>},
+    {"unix send_to", make<sending_datagram<true>>},
     {"memory_stream read", make<reading_memory>},
     {"memory_stream write", make<writing_memory>},
     {"read_line", make<reading_line>},

@@ -35,15 +35,17 @@ LAYERS = {
     "io": ["base", "combine", "error", "task"],       # concepts that net, fs and process share, and what is built on them
     "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
-    "net": ["base", "error", "io", "task", "time"],
+    "net": ["base", "combine", "error", "io", "sync", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
     # 5: run_until_terminated() takes a pool; by its public header
     "process": ["base", "combine", "error", "io", "task", "time", "pool"],
+    # a server on all workers of a pool; by its public header, too
+    "serve": ["base", "error", "io", "task", "time", "net", "pool"],
     # the assembly for tests, and what it makes streams of
     "sim": ["base", "error", "task", "sched", "wheel", "pool", "net", "sim_driver"],
     # a program beside the library
     "doctor": ["base", "pool", "uring"],
-    "everything": ["combine", "error", "fs", "io", "net", "parallel", "pool", "process", "sync", "task", "time"],
+    "everything": ["combine", "error", "fs", "io", "net", "parallel", "pool", "process", "serve", "sync", "task", "time"],
 }
 
 # Where files belong: the longest beginning that fits.
@@ -59,6 +61,7 @@ UNITS = {
     "include/peal/fs/": "fs",
     "include/peal/io/": "io",
     "include/peal/net/": "net",
+    "include/peal/net/serve.hpp": "serve",
     "include/peal/parallel/": "parallel",
     "include/peal/pool/": "pool",
     "include/peal/process/": "process",
@@ -73,6 +76,7 @@ UNITS = {
     "runtime/fs/": "fs",
     "runtime/io/": "io",
     "runtime/net/": "net",
+    "runtime/net/serve.cpp": "serve",
     "runtime/pool/": "pool",
     "runtime/process/": "process",
     "runtime/sched/": "sched",
@@ -92,7 +96,7 @@ RESERVED = {
 }
 
 # These may include public headers of the pool, and nothing of its inside.
-PUBLIC_ONLY = {("process", "pool")}
+PUBLIC_ONLY = {("process", "pool"), ("serve", "pool")}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

@@ -466,24 +466,25 @@ peal::task<> destroyed_by_another(memory_stream mine) {
     static_cast<void>(co_await peal::as_result(mine.write(one)));
 }
 
-/// Both ends go at once, on two workers, while each of them is waited on.
+/// Both ends go at once, on two workers, while each of them is waited on. A task that has read a byte has begun, and needs the end no more.
 peal::task<> both_ends_go() {
     auto [here, there] = memory_stream_pair(1);
-    std::array<std::byte, 1> a{};
-    std::array<std::byte, 1> b{};
+    std::array<std::byte, 3> a{};
+    std::array<std::byte, 3> b{};
+    std::array<std::byte, 2> two{};
     auto mine = std::make_unique<memory_stream>(std::move(here));
     auto peer = std::make_unique<memory_stream>(std::move(there));
-    auto first = peal::spawn(reads, std::ref(*mine), std::span<std::byte>(a));
-    auto second = peal::spawn(reads, std::ref(*peer), std::span<std::byte>(b));
-    while (first.has_ended() || second.has_ended()) co_await peal::yield();
-    co_await peal::sleep_for(10us);
+    auto first = peal::spawn(reads_exactly, std::ref(*mine), std::span<std::byte>(a));
+    auto second = peal::spawn(reads_exactly, std::ref(*peer), std::span<std::byte>(b));
+    co_await peer->write_all(two);  // of which the first byte has been read then
+    co_await mine->write_all(two);
     auto drop = [](std::unique_ptr<memory_stream> which) { which.reset(); };
     auto dropping = peal::spawn(drop, std::move(mine));
     peer.reset();
     co_await dropping;
     outcome one = co_await first;
-    outcome two = co_await second;
-    bool fits = one.gave(0) && two.gave(0);
+    outcome other = co_await second;
+    bool fits = one.gave(2) && other.gave(2);
     CHECK(fits);
 }
 

@@ -52,7 +52,7 @@ class quiet_network {
     }
     stream_pair ends;
     tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
-    tcp_listener deaf = tcp_listener::bind(peal::net::address::parse("127.0.0.1:0"), 0);  // its backlog is full
+    tcp_listener deaf = tcp_listener::bind(peal::net::address::parse("127.0.0.1:0"), peal::net::listen_options(0));  // its backlog is full
     std::vector<std::byte> bytes = std::vector<std::byte>(1 << 16);
 
   private:

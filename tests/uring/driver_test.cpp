@@ -9,8 +9,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -62,6 +65,39 @@ TEST_CASE("uring driver: a ring of eight entries takes a thousand operations in 
     pool.shutdown(10s, 10s);
     CHECK(pool.counts().live == 0);
     CHECK(pool.counts().completed == 20'001);
+}
+
+namespace {
+
+struct pace {
+    std::array<int, 1000> done{};
+    int furthest_apart = 0;
+};
+
+peal::task<> keep_pace(pace& all, std::size_t index) {
+    for (int i = 0; i < 50; ++i) {
+        co_await nop_operation();
+        ++all.done[index];
+        if (index == 0) {
+            auto [least, most] = std::minmax_element(all.done.begin(), all.done.end());
+            all.furthest_apart = std::max(all.furthest_apart, *most - *least);
+        }
+    }
+}
+
+peal::task<> all_at_once(pace& all) {
+    peal::scope running;
+    for (std::size_t i = 0; i < all.done.size(); ++i) running.spawn(keep_pace, std::ref(all), i);
+    co_await running.join();
+}
+
+}  // namespace
+
+TEST_CASE("uring driver: what is ready first runs first, also when more is ready than a queue holds") {
+    pace all;
+    peal::pool pool{peal::pool_options(1)};
+    pool.run(all_at_once, std::ref(all));
+    CHECK(all.furthest_apart <= 4);
 }
 
 TEST_CASE("uring driver: wakes from another pool at any moment of falling asleep are not lost") {

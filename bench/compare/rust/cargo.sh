@@ -3,15 +3,16 @@
 #   sh cargo.sh CARGO CRATES SOURCE NAME NEEDED FOLDER OUTPUT    NEEDED: what Cargo.toml says of the library NAME
 set -eu
 cargo=$1 crates=$2 source=$(realpath "$3") name=$4 needed=$5 folder=$6 output=$7
+program=$(basename "$output")
 mkdir -p "$folder"
 cat >"$folder/Cargo.toml" <<END
 [package]
-name = "compare_$name"
+name = "$program"
 version = "0.0.0"
 edition = "2021"
 
 [[bin]]
-name = "compare_$name"
+name = "$program"
 path = "$source"
 
 [dependencies]
@@ -26,4 +27,4 @@ LIBRARY="$(basename "$(ls -d "$crates/$name"-[0-9]*)"), $(cd "$folder" && rustc 
 export LIBRARY
 "$cargo" build --quiet --release --offline --manifest-path "$folder/Cargo.toml" --target-dir "$folder/target" \
     --config 'source.crates-io.replace-with="packaged"' --config "source.packaged.directory=\"$crates\""
-cp "$folder/target/release/compare_$name" "$output"
+cp "$folder/target/release/$program" "$output"

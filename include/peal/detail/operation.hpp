@@ -20,33 +20,34 @@ namespace peal::detail {
 
 enum class operation_kind : std::uint8_t {
     nop,
-    accept,        // fd -> new fd
-    connect,       // fd, address: sockaddr, length
-    receive,       // fd, address, length, flags: MSG_*
-    send,          // fd, address, length, flags: MSG_*
-    receive_many,  // fd, address: buffers, length: count
-    send_many,     // fd, address: buffers, length: count
-    read,          // fd, address, length, offset (no_offset: the file's own)
-    write,         // as read
-    read_many,     // fd, address: buffers, length: count, offset
-    write_many,    // as read_many
-    open,          // address: path, flags: O_*, length: mode -> new fd
-    close,         // fd
-    sync,          // fd, flags: 1 = data only
-    stat,          // fd or address: path, extra: file_status
-    truncate,      // fd, length
+    accept,         // fd -> new fd
+    connect,        // fd, address: sockaddr, length
+    receive,        // fd, address, length, flags: MSG_*
+    send,           // fd, address, length, flags: MSG_*
+    receive_many,   // fd, address: buffers, length: count
+    send_many,      // fd, address: buffers, length: count
+    wait_writable,  // fd -> until a write would not wait, or fails
+    wait_readable,  // fd -> until a read would not wait, or fails
+    receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
+    read,           // fd, address, length, offset (no_offset: the file's own)
+    write,          // as read
+    read_many,      // fd, address: buffers, length: count, offset
+    write_many,     // as read_many
+    open,           // address: path, flags: O_*, length: mode -> new fd
+    close,          // fd
+    sync,           // fd, flags: 1 = data only
+    stat,           // fd or address: path, extra: file_status
+    truncate,       // fd, length
     // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length - 1`; of -1: in the working directory.
-    rename,        // fd, address: from, extra: to, length, flags: RENAME_*
-    unlink,        // fd, address: name, flags: AT_REMOVEDIR
-    make_directory,// fd, address: name, length: mode
-    link,          // fd, address: existing, extra: name, length, flags: AT_*
-    symlink,       // fd, address: what it says, extra: name
-    open_in,       // fd, address: name, extra: open_rules -> new fd
-    allocate,      // fd, offset, length, flags: FALLOC_FL_*
-    wait_readable, // fd -> until a read would not wait, or fails
-    wait_writable, // fd -> until a write would not wait, or fails
+    rename,         // fd, address: from, extra: to, length, flags: RENAME_*
+    unlink,         // fd, address: name, flags: AT_REMOVEDIR
+    make_directory, // fd, address: name, length: mode
+    link,           // fd, address: existing, extra: name, length, flags: AT_*
+    symlink,        // fd, address: what it says, extra: name
+    open_in,        // fd, address: name, extra: open_rules -> new fd
+    allocate,       // fd, offset, length, flags: FALLOC_FL_*
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::wait_writable) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::allocate) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -82,6 +83,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     rt::driver* home = nullptr;            // fixed before the slot is armed
     operation* next_cancel = nullptr;      // link of the home driver's list of cancel requests
     std::uint8_t outstanding = 0;          // completions to come
+    std::int32_t injected = 0;             // by a test: the outcome of what the outside is not asked for
     bool in_kernel = false;
     bool cancel_requested = false;
     bool finished = false;                 // the last completion is in; only a cancel request may be still on its way

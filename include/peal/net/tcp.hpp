@@ -3,73 +3,25 @@
 
 // TCP: tcp_stream, a connection, and tcp_listener, where connections come from.
 
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include <peal/detail/operation.hpp>
-#include <peal/io/buffer.hpp>
 #include <peal/net/address.hpp>
+#include <peal/net/socket.hpp>
+#include <peal/net/stream_socket.hpp>
 #include <peal/task/task.hpp>
 
 namespace peal::net {
 
-namespace detail {
 
-/// Owns a socket. Closing never blocks, and ends what still waits on the socket.
-class PEAL_EXPORT socket_handle {
-  public:
-    socket_handle() noexcept = default;
-    explicit socket_handle(int fd) noexcept : fd_(fd) {}
-    socket_handle(socket_handle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    socket_handle& operator=(socket_handle&& other) noexcept {
-        if (this != &other) {
-            close();
-            fd_ = std::exchange(other.fd_, -1);
-        }
-        return *this;
-    }
-    ~socket_handle() { close(); }
-
-    void close() noexcept;
-    int get() const noexcept { return fd_; }
-    bool is_open() const noexcept { return fd_ >= 0; }
-
-  private:
-    int fd_ = -1;
-};
-
-/// Reads or writes several pieces; holds what the system wants to know of them.
-class PEAL_EXPORT vectored_operation : public peal::detail::size_operation {
-  public:
-    vectored_operation(peal::detail::operation_kind kind, int fd, void* buffers, std::size_t count, rounds rounds) noexcept;
-
-  private:
-    static bool next_round(operation& self) noexcept;
-    void skip(std::size_t bytes) noexcept;
-
-    alignas(8) std::byte header_[56];  // a msghdr
-    struct piece {
-        void* data;
-        std::size_t size;
-    };
-    piece* pieces_;
-    std::size_t count_;
-};
-
-}  // namespace detail
-
-/// A TCP connection.
+/// A TCP connection. What it reads and writes with, and how a half of it is closed: stream_socket.
 ///
-/// Threads:      one task reads and one writes at a time; different workers are fine.
-/// Cancellation: a canceled read that has moved bytes reports the bytes.
-/// Lifetime:     buffers until the operation ends. Destroying or closing the stream ends what waits on it: reads with 0 (or
-///               connection_reset), writes with broken_pipe; that is safe, the operation itself lives in the waiting task.
-/// Errors:       std::system_error with the errno and the name of the system call; SIGPIPE is never raised.
-/// Kernel:       one recv or send on the ring of the worker that awaits; batched with what else that round submits.
-class PEAL_EXPORT tcp_stream {
+/// Options may be set at any time, from any thread; on a simulated stream they do nothing. Those of the system's own range (a time that is too
+/// long, say) end with invalid_argument and the name of the option.
+class PEAL_EXPORT tcp_stream : public stream_socket {
   public:
     tcp_stream() noexcept = default;
     /// Takes over a connected socket. TCP_NODELAY is set.
@@ -77,35 +29,60 @@ class PEAL_EXPORT tcp_stream {
 
     /// Connects to a numeric address.
     static task<tcp_stream> connect(address peer);
-    /// Resolves, then tries the addresses in turn; the error of the last attempt is reported.
+    /// Resolves, then connect_any() to what was found.
     static task<tcp_stream> connect(std::string host, std::string service);
+    /// Connects to the first of these addresses that answers (happy eyeballs, RFC 8305): IPv6 and IPv4 take turns, beginning with the family of
+    /// the first; the next attempt begins when the last one has failed, or `stagger` after it began; the first connection wins, the other attempts are
+    /// stopped and closed, and awaited. So an address that does not answer costs a quarter of a second and not two minutes.
+    ///
+    /// Cancellation: passes it on to the attempts.
+    /// Errors:       if all fail, that of the attempt that came farthest: refused by somebody, then without an answer, then without a way there.
+    ///               invalid_argument if there is no address.
+    static task<tcp_stream> connect_any(std::vector<address> candidates, std::chrono::milliseconds stagger = std::chrono::milliseconds(250));
 
-    /// Reads at most `buffer.size()` bytes, at least one; 0 at the end of the stream (and for an empty buffer).
-    [[nodiscard]] peal::detail::size_operation read(std::span<std::byte> buffer) noexcept;
-    /// Reads until `buffer` is full; less at the end of the stream.
-    [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;
-    /// Writes at least one byte; gives the number.
-    [[nodiscard]] peal::detail::size_operation write(std::span<const std::byte> bytes) noexcept;
-    /// Writes everything; gives the number of bytes.
-    [[nodiscard]] peal::detail::size_operation write_all(std::span<const std::byte> bytes) noexcept;
+    /// On from the beginning: small writes leave at once. Off: the system may wait for more to send, or for the peer's acknowledgment.
+    void set_no_delay(bool on);
+    /// Asks a silent peer whether it is still there: first after `idle`, then every `interval`; after `count` questions without an answer the
+    /// connection ends with timed_out. Off from the beginning; `idle` of zero turns it off. Whole seconds; the rest is dropped.
+    void set_keep_alive(std::chrono::seconds idle, std::chrono::seconds interval, unsigned count);
+    /// So long may what was written stay unacknowledged; then the connection ends with timed_out. Zero: the system's own patience, many minutes.
+    /// With keep-alive on it also limits that, in the place of `count`.
+    void set_user_timeout(std::chrono::milliseconds limit);
 
-    /// Vectored forms. At most 1024 pieces a call. The `_all` form uses the array up as it goes.
-    [[nodiscard]] detail::vectored_operation read(std::span<const io::mutable_buffer> pieces) noexcept;
-    [[nodiscard]] detail::vectored_operation write(std::span<const io::const_buffer> pieces) noexcept;
-    [[nodiscard]] detail::vectored_operation write_all(std::span<io::const_buffer> pieces) noexcept;
-
-    /// Sends the end of the stream; reading goes on. Does not block.
-    void shutdown_write();
+    /// Ends the connection at once by a reset and closes it: what was written and not sent yet is dropped, the peer gets connection_reset,
+    /// and so does what waits here. This is what SO_LINGER with a time of zero is for. There is no other linger: close() would block a worker
+    /// that long. Who must know that all has arrived shuts down writing and reads until the peer's end.
+    void reset() noexcept;
 
     address local_address() const;
     address peer_address() const;
-    bool is_open() const noexcept { return socket_.is_open(); }
-    /// The descriptor stays the stream's.
-    int native_handle() const noexcept { return socket_.get(); }
-    void close() noexcept { socket_.close(); }
+};
+
+/// How a listener is made:
+///     tcp_listener::bind("[::]:443", listen_options().reuse_port().fast_open(64))
+class PEAL_EXPORT listen_options {
+  public:
+    /// `backlog`: so many connections at most wait to be accepted; net.core.somaxconn limits it, too.
+    explicit listen_options(int backlog = 1024) noexcept : backlog_(backlog) {}
+
+    /// Several listeners of one user share the address (SO_REUSEPORT): the kernel deals connections out by a hash of their addresses. All of them
+    /// must say so. A connection that waits in a listener that is closed is lost to its caller.
+    listen_options& reuse_port(bool on = true) noexcept { reuse_port_ = on; return *this; }
+    /// Takes data that comes with the first packet of a returning client (TCP_FASTOPEN): it saves a round trip. At most `pending` such
+    /// connections wait for the end of their handshake. An attacker can replay that first data: for requests that may be served twice only. Does nothing
+    /// unless net.ipv4.tcp_fastopen has the bit 2.
+    listen_options& fast_open(int pending) noexcept { fast_open_ = pending; return *this; }
+    /// For the connections that are accepted; see stream_socket. The window is chosen when a connection begins, so a large one is set here.
+    listen_options& receive_buffer(std::size_t bytes) noexcept { receive_buffer_ = bytes; return *this; }
+    listen_options& send_buffer(std::size_t bytes) noexcept { send_buffer_ = bytes; return *this; }
 
   private:
-    detail::socket_handle socket_;
+    friend class tcp_listener;
+    int backlog_;
+    int fast_open_ = 0;               // 0: off
+    std::size_t receive_buffer_ = 0;  // 0: the system's choice
+    std::size_t send_buffer_ = 0;
+    bool reuse_port_ = false;
 };
 
 /// Accepts TCP connections.
@@ -116,8 +93,10 @@ class PEAL_EXPORT tcp_stream {
 class PEAL_EXPORT tcp_listener {
   public:
     /// "127.0.0.1:7000", "[::1]:0"; port 0 lets the system choose. SO_REUSEADDR is set.
-    static tcp_listener bind(std::string_view local) { return bind(address::parse(local)); }
-    static tcp_listener bind(const address& local, int backlog = 1024);
+    static tcp_listener bind(std::string_view local, const listen_options& options = listen_options()) {
+        return bind(address::parse(local), options);
+    }
+    static tcp_listener bind(const address& local, const listen_options& options = listen_options());
 
     /// The next connection.
     ///

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+
+#include "lease_pool.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+#include <peal/detail/config.hpp>
+
+#include "../base/pages.hpp"
+#include "../base/sanitizer.hpp"
+#include "driver.hpp"
+
+namespace peal::rt {
+
+lease_pool::~lease_pool() {
+    for (std::byte* each : chunks_) {
+        if (each != nullptr) free_pages(each, at_once * buffer_bytes);
+    }
+}
+
+unsigned lease_pool::take(wish wish, std::uint16_t* taken, unsigned most) noexcept {
+    std::lock_guard guard(lock_);
+    if (wish == wish::more || (wish == wish::some && free_count_ == 0)) static_cast<void>(grow());
+    is_wanted_ = wish != wish::what_is_free && free_count_ == 0;
+    unsigned count = std::min(most, free_count_);
+    for (unsigned i = 0; i < count; ++i) taken[i] = free_[--free_count_];
+    free_hint_.store(free_count_, std::memory_order_relaxed);
+    return count;
+}
+
+bool lease_pool::grow() noexcept {
+    if (made_ == limit) return false;
+    auto& chunk = chunks_[made_ / at_once];
+    chunk = static_cast<std::byte*>(allocate_pages(at_once * buffer_bytes));
+    if (chunk == nullptr) return false;
+    poison(chunk, at_once * buffer_bytes);
+    for (unsigned i = at_once; i != 0; --i) free_[free_count_++] = static_cast<std::uint16_t>(made_ + i - 1);
+    made_ += at_once;
+    return true;
+}
+
+std::uint16_t lease_pool::index_of(const std::byte* buffer) const noexcept {
+    for (unsigned chunk = 0; chunk < chunks_.size() && chunks_[chunk] != nullptr; ++chunk) {
+        auto distance = static_cast<std::size_t>(buffer - chunks_[chunk]);  // huge for one that lies before it
+        if (distance < at_once * buffer_bytes) return static_cast<std::uint16_t>(chunk * at_once + distance / buffer_bytes);
+    }
+    PEAL_ASSERT(false, "a lease came back to a pool that it is not of");
+    return 0;
+}
+
+void lease_pool::give_back(std::byte* buffer) noexcept {
+    bool is_last;
+    {
+        std::lock_guard guard(lock_);
+        poison(buffer, buffer_bytes);
+        free_[free_count_++] = index_of(buffer);
+        free_hint_.store(free_count_, std::memory_order_relaxed);
+        if (is_wanted_ && home_ != nullptr) home_->wake();  // under the lock: it cannot leave meanwhile
+        is_last = home_ == nullptr && free_count_ == made_;
+    }
+    if (is_last) delete this;
+}
+
+void lease_pool::leave(unsigned taken_and_not_lent) noexcept {
+    bool is_last;
+    {
+        std::lock_guard guard(lock_);
+        home_ = nullptr;
+        made_ -= taken_and_not_lent;
+        is_last = free_count_ == made_;
+    }
+    if (is_last) delete this;
+}
+
+}  // namespace peal::rt

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+
+// Transfers that the outside cuts short, each of them: what promises everything still moves everything, in order.
+
+#include <task/faults.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <peal/fs/file.hpp>
+#include <peal/net/tcp.hpp>
+#include <peal/pool/pool.hpp>
+#include <peal/task/scope.hpp>
+
+#include "support/catch.hpp"
+#include "support/sockets.hpp"
+#include "support/temp_folder.hpp"
+
+namespace {
+
+constexpr std::size_t total = 20'000;
+
+peal::task<> send_all(peal::net::tcp_stream& to) {
+    std::vector<std::byte> bytes = support::pattern(total);
+    co_await to.write_all(bytes);
+}
+
+peal::task<bool> through_a_stream() {
+    auto ends = support::local_pair();
+    peal::scope sending;
+    sending.spawn(send_all, std::ref(ends.first));
+    std::vector<std::byte> got(total);
+    std::size_t count = co_await ends.second.read_exactly(got);
+    co_await sending.join();
+    co_return count == total && support::fits(got, 0);
+}
+
+peal::task<bool> through_a_file(std::string path) {
+    peal::fs::file data = co_await peal::fs::file::open(path, peal::fs::open_mode::read_write);
+    std::vector<std::byte> bytes = support::pattern(total);
+    std::size_t written = co_await data.write_at(100, bytes);
+    std::vector<std::byte> got(total);
+    std::size_t count = co_await data.read_exactly_at(100, got);
+    co_return written == total && count == total && support::fits(got, 0);
+}
+
+peal::task<bool> whole_files(std::string path) {
+    std::vector<std::byte> bytes = support::pattern(total);
+    co_await peal::fs::write_file(path, bytes);
+    std::vector<std::byte> got = co_await peal::fs::read_file(path);
+    co_return got == bytes;
+}
+
+}  // namespace
+
+TEST_CASE("faults: every transfer is cut short") {
+    support::temp_folder folder;
+    const std::uint64_t before = peal::rt::longest_transfer;
+    for (std::uint64_t most : {1, 7, 4095}) {
+        CAPTURE(most);
+        peal::rt::longest_transfer = most;
+        peal::pool pool(peal::pool_options(2));
+        CHECK(pool.run(through_a_stream));
+        CHECK(pool.run(through_a_file, folder / "data"));
+        CHECK(pool.run(whole_files, folder / "whole"));
+    }
+    peal::rt::longest_transfer = before;
+}
