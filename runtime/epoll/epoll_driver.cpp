@@ -36,8 +36,7 @@ bool is_receiving(detail::operation_kind kind) noexcept {
 
 bool can_be_tried(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return is_writing(kind) || is_receiving(kind) || kind == accept || kind == read || kind == read_many ||
-           kind == wait_readable;
+    return is_writing(kind) || is_receiving(kind) || kind == accept || kind == read || kind == read_many || kind == wait_readable;
 }
 
 }  // namespace

@@ -52,10 +52,12 @@ void driver::completed(detail::operation& operation, std::int32_t outcome, detai
     tsan_acquire(&operation);
     operation.in_kernel = false;
     --operation.outstanding;
-    if (outcome == -EINTR && operation.cancel_requested) outcome = -ECANCELED;  // a kernel thread that waited for a terminal or the like
     if (outcome == -EINTR && operation.kind != detail::operation_kind::close) {
-        resubmit(operation);  // by a signal to whatever thread did it: says nothing about the operation
-        return;
+        if (!operation.cancel_requested) {
+            resubmit(operation);  // by a signal to whatever thread did it: says nothing about the operation
+            return;
+        }
+        outcome = -ECANCELED;  // a kernel thread that waited for a terminal or the like
     }
     if (outcome == -ECANCELED && !operation.cancel_requested && can_perform(operation.kind)) {
         // Nobody asked for it: the kernel could not make the thread that this operation needs. Do it another way.

@@ -26,6 +26,8 @@ enum class operation_kind : std::uint8_t {
     send,           // fd, address, length, flags: MSG_*
     receive_many,   // fd, address: buffers, length: count
     send_many,      // fd, address: buffers, length: count
+    wait_writable,  // fd -> until a write would not wait, or fails
+    wait_readable,  // fd -> until a read would not wait, or fails
     receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
     read,           // fd, address, length, offset (no_offset: the file's own)
     write,          // as read
@@ -44,10 +46,8 @@ enum class operation_kind : std::uint8_t {
     symlink,        // fd, address: what it says, extra: name
     open_in,        // fd, address: name, extra: open_rules -> new fd
     allocate,       // fd, offset, length, flags: FALLOC_FL_*
-    wait_readable,  // fd -> until a read would not wait, or fails
-    wait_writable,  // fd -> until a write would not wait, or fails
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::wait_writable) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::allocate) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
