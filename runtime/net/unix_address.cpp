@@ -80,7 +80,8 @@ std::string_view unix_address::name() const noexcept {
 
 std::string unix_address::to_string() const {
     if (is_unnamed()) return "(unnamed)";
-    return (is_abstract() ? "@" : "") + std::string(name());
+    std::string text(is_abstract() ? "@" : "");
+    return text.append(name());
 }
 
 bool unix_address::operator==(const unix_address& other) const noexcept {

@@ -141,7 +141,8 @@ class PEAL_EXPORT unix_stream : public stream_socket {
     /// Two connected ends.
     static std::pair<unix_stream, unix_stream> pair();
 
-    /// As read(), and takes the descriptors that come with the bytes. What read() meets of them is closed by the kernel.
+    using stream_socket::receive;
+    /// As read(), and takes the descriptors that come with the bytes. What read() and receive() meet of them is closed by the kernel.
     [[nodiscard]] detail::unix_receive_operation receive(std::span<std::byte> buffer) noexcept {
         return detail::unix_receive_operation(native_handle(), buffer, detail::unix_kind::stream);
     }
