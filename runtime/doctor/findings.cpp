@@ -39,10 +39,10 @@ std::string first_line(const std::string& path) {
 
 /// The word behind "Name:" in a file of such lines.
 std::string field_of(const std::string& path, const std::string& name) {
-    std::string text = "\n" + rt::read_system_file(path);
-    std::size_t at = text.find("\n" + name + ":");
+    std::string text = rt::read_system_file(path);
+    std::size_t at = text.find(name + ":");  // no field's name ends with another's that is looked for
     if (at == std::string::npos) return "unknown";
-    at = text.find_first_not_of(" \t", at + name.size() + 2);
+    at = text.find_first_not_of(" \t", at + name.size() + 1);
     std::size_t end = text.find('\n', at);
     return at == std::string::npos ? "unknown" : text.substr(at, end - at);
 }
@@ -107,7 +107,7 @@ void look_at_limits(report& found) {
 report examine() {
     report found;
     found.kernel = kernel_release();
-    found.liburing = PEAL_LIBURING_VERSION;
+    found.liburing = std::string(PEAL_LIBURING_VERSION);
     look_at_ring(found);
     look_at_limits(found);
     try {
