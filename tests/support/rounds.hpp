@@ -77,7 +77,8 @@ race_result race_with_stop(int rounds, Before before, Wait wait, Give give, Afte
     stopper stops;
     auto scene = [&]() -> peal::task<> {
         lots random(1);
-        for (int i = 0; i < rounds; ++i) {
+        // On a busy machine the thread that stops may not run for a while: more rounds, until both ends have been seen.
+        for (int i = 0; i < rounds || (i < 20 * rounds && (seen.served == 0 || seen.canceled == 0)); ++i) {
             before();
             auto waiting = peal::spawn(std::ref(wait));
             stops.stop_after(std::chrono::nanoseconds(random.below(15'000)), waiting.stop_handle());
