@@ -154,7 +154,7 @@ TEST_CASE("tcp ends: shutdown_read ends a read that waits, and leaves writing al
 }
 
 TEST_CASE("tcp ends: a reset ends what waits on both sides, at once") {
-    peal::pool pool(peal::pool_options(2));
+    peal::pool pool(peal::pool_options(1));
     for (int round = 0; round < 50; ++round) {
         stream_pair ends = pool.run(support::connected_pair);
         auto here = pool.spawn(read_end, std::ref(ends.first));

@@ -266,7 +266,7 @@ TEST_CASE("unix stream: pair, half-closing, and who the peer is") {
 }
 
 TEST_CASE("unix listener: closing ends the accepts that wait") {
-    peal::pool pool(peal::pool_options(2));
+    peal::pool pool(peal::pool_options(1));
     auto accept = [](unix_listener& at) { return end_of(at.accept()); };
     for (int round = 0; round < 20; ++round) {
         auto listener = unix_listener::bind(fresh_name());
@@ -340,7 +340,7 @@ TEST_CASE("unix seqpacket: a send that waits for room arrives whole, and in orde
 }
 
 TEST_CASE("unix seqpacket: closing ends what waits on both sides") {
-    peal::pool pool(peal::pool_options(2));
+    peal::pool pool(peal::pool_options(1));
     std::vector<std::byte> bytes(10'000);
     for (int round = 0; round < 20; ++round) {
         auto ends = unix_seqpacket::pair();
@@ -389,7 +389,7 @@ TEST_CASE("unix datagram: arrives whole, with its sender if that has a name") {
 }
 
 TEST_CASE("unix datagram: a sender waits for room, by its peer or by address, and can be stopped and closed") {
-    peal::pool pool(peal::pool_options(2));
+    peal::pool pool(peal::pool_options(1));
     std::vector<std::byte> bytes = support::pattern(10);
     auto send_to = [](unix_datagram& from, std::span<const std::byte> what, unix_address to) { return end_of(from.send_to(what, to)); };
     for (bool by_address : {false, true}) {
@@ -429,7 +429,7 @@ TEST_CASE("unix datagram: a sender waits for room, by its peer or by address, an
 }
 
 TEST_CASE("unix datagram: closing ends every receive that waits, and an empty message does not look like it") {
-    peal::pool pool(peal::pool_options(2));
+    peal::pool pool(peal::pool_options(1));
     for (int round = 0; round < 40; ++round) {
         auto socket = unix_datagram::bind(fresh_name());
         std::vector<peal::join_handle<std::string>> waiting;
