@@ -3,6 +3,7 @@
 #include "worker.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include <peal/detail/frame_memory.hpp>
 #include <peal/detail/this_thread.hpp>
@@ -31,8 +32,9 @@ constexpr auto unlisted_nap = std::chrono::milliseconds(1);
 /// An item that comes from far is cold, and so is what resuming it needs: fetched for all of them at once, not by one miss after the other.
 void prefetch(const detail::work_item& item) noexcept {
     __builtin_prefetch(item.handle.address());
-    __builtin_prefetch(item.owner);
-    __builtin_prefetch(reinterpret_cast<const char*>(item.owner) + sizeof(detail::spawned_context));  // and of what it was spawned with
+    auto owner = reinterpret_cast<std::uintptr_t>(item.owner);  // as a number: it may be none
+    __builtin_prefetch(reinterpret_cast<const void*>(owner));
+    __builtin_prefetch(reinterpret_cast<const void*>(owner + sizeof(detail::spawned_context)));  // and what it was spawned with
 }
 
 }  // namespace
