@@ -89,7 +89,6 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
     return -1;
 }
 
-
 }  // namespace
 
 std::int32_t attempt(detail::operation& operation, readiness known) noexcept {

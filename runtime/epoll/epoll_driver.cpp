@@ -2,7 +2,6 @@
 
 #include "epoll_driver.hpp"
 
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,21 +43,18 @@ bool can_be_tried(detail::operation_kind kind) noexcept {
 epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
     epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1 for a worker (raise `ulimit -n`?)");
-    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     epoll_event woken{};
-    woken.events = EPOLLIN | EPOLLET;  // never read: each write is an event, and costs nobody a read
-    woken.data.fd = wake_fd_;
-    if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &woken) != 0) {
+    woken.events = EPOLLIN | EPOLLET;
+    woken.data.fd = wake_.native_handle();
+    if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_.native_handle(), &woken) != 0) {
         int error_number = errno;
-        ::close(wake_fd_);
         ::close(epoll_fd_);
-        throw std::system_error(error_number, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
+        throw std::system_error(error_number, std::system_category(), "epoll_ctl for a worker");
     }
 }
 
 epoll_driver::~epoll_driver() {
     if (lender_ != nullptr) lender_->leave(taken_);
-    ::close(wake_fd_);
     ::close(epoll_fd_);
 }
 
@@ -258,7 +254,7 @@ void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcep
 void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
     for (int i = 0; i < count; ++i) {
         int fd = events[i].data.fd;
-        if (fd == wake_fd_) continue;
+        if (fd == wake_.native_handle()) continue;
         watch& watched = *watch_of(fd);
         watched.armed = 0;
         constexpr std::uint32_t both = EPOLLERR | EPOLLHUP;
@@ -325,13 +321,6 @@ void epoll_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     std::array<epoll_event, events_at_once> events;
     use_events(events.data(), wait_for_events(events.data(), events_at_once, ready.empty() ? deadline : time_point::min()));
     complete(ready);
-}
-
-void epoll_driver::interrupt() noexcept {
-    std::uint64_t one = 1;
-    if (::write(wake_fd_, &one, sizeof one) != sizeof one) {  // as in uring_driver
-        PEAL_ASSERT(false, "a worker could not be woken: its event descriptor was closed by somebody else");
-    }
 }
 
 }  // namespace peal::rt

@@ -21,6 +21,7 @@
 #include "../task/driver.hpp"
 #include "../task/handover.hpp"
 #include "../task/lease_pool.hpp"
+#include "../task/wake_event.hpp"
 #include "attempt.hpp"
 
 namespace peal::rt {
@@ -51,7 +52,7 @@ class epoll_driver final : public driver {
     };
 
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
-    void interrupt() noexcept override;
+    void interrupt() noexcept override { wake_.raise(); }
     void cancel_in_flight(detail::operation& operation) noexcept override;
     void resubmit(detail::operation& operation) noexcept override { begin(operation); }
     void close_under_lock(int fd) noexcept override;
@@ -74,7 +75,7 @@ class epoll_driver final : public driver {
     handover submitted_;
     detail::spin_lock lock_;
     int epoll_fd_ = -1;
-    int wake_fd_ = -1;
+    wake_event wake_;
     bool has_fine_timeout_ = true;     // epoll_pwait2(), until the system says that it has none
     std::vector<watch> watches_;       // by number; 64 bytes for each up to the highest that has waited here
     detail::work_list happened_;       // outcome known, not told yet

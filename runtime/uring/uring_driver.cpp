@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,13 +32,9 @@ bool is_filled(detail::operation_kind kind) noexcept {
 
 }  // namespace
 
-uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {
-    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake_fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
-}
+uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {}
 
 uring_driver::~uring_driver() {
-    ::close(wake_fd_);
     if (lender_ != nullptr) lender_->leave(with_kernel_);
 }
 
@@ -240,7 +235,7 @@ void uring_driver::arm_wake() noexcept {
     // Edge-triggered and never read: each write gives one completion, and costs nobody a read.
     io_uring_sqe& entry = get_entry();
     entry.opcode = IORING_OP_POLL_ADD;
-    entry.fd = wake_fd_;
+    entry.fd = wake_.native_handle();
     entry.poll32_events = POLLIN | static_cast<unsigned>(EPOLLET);
     entry.len = IORING_POLL_ADD_MULTI;
     entry.user_data = wake_user_data;
@@ -281,14 +276,6 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     }
     if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
     reap_completions(ready);
-}
-
-void uring_driver::interrupt() noexcept {
-    std::uint64_t one = 1;
-    // EAGAIN is impossible before 2^64 wakes; EINTR does not happen on an eventfd that is not full.
-    if (::write(wake_fd_, &one, sizeof one) != sizeof one) {
-        PEAL_ASSERT(false, "a worker could not be woken: its event descriptor was closed by somebody else");
-    }
 }
 
 }  // namespace peal::rt

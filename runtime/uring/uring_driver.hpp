@@ -13,6 +13,7 @@
 #include "../task/driver.hpp"
 #include "../task/handover.hpp"
 #include "../task/lease_pool.hpp"
+#include "../task/wake_event.hpp"
 #include "ring.hpp"
 
 namespace peal::rt {
@@ -42,7 +43,7 @@ class uring_driver final : public driver {
     static constexpr std::uint64_t tag_close = 3;              // a detached close that failed, with its descriptor
 
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
-    void interrupt() noexcept override;
+    void interrupt() noexcept override { wake_.raise(); }
     void cancel_in_flight(detail::operation& operation) noexcept override;
     void resubmit(detail::operation& operation) noexcept override { begin(operation); }
     void close_under_lock(int fd) noexcept override;
@@ -64,7 +65,7 @@ class uring_driver final : public driver {
     ring ring_;
     std::size_t in_flight_ = 0;
     bool wake_armed_ = false;
-    int wake_fd_ = -1;
+    wake_event wake_;
 
     // Buffers that the kernel fills for operations that bring none (receive_lease). A kernel that cannot choose gets one for each operation.
     enum class lending : unsigned char { not_yet, by_the_kernel, by_operation };

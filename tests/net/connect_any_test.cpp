@@ -17,6 +17,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/ends.hpp"
 #include "support/sockets.hpp"
 
 using namespace std::chrono_literals;
@@ -24,6 +25,7 @@ using peal::net::address;
 using peal::net::listen_options;
 using peal::net::tcp_listener;
 using peal::net::tcp_stream;
+using support::take;
 
 namespace {
 
@@ -61,7 +63,6 @@ peal::task<std::string> connect_by_name(std::string host, std::string service) {
     auto connected = co_await peal::as_result(std::move(connecting));
     co_return connected ? connected->peer_address().to_string() : connected.error().message();
 }
-peal::task<std::string> take(peal::join_handle<std::string> handle) { co_return co_await handle; }
 
 int callers_of(const tcp_listener& listener) {
     int count = 0;
@@ -154,7 +155,7 @@ TEST_CASE("connect_any: a stop ends all attempts, whichever they wait for") {
             auto connecting = pool.spawn(connect_end, to, stagger);
             std::this_thread::sleep_for(i % 2 == 0 ? 5ms : 0ms);
             connecting.request_stop();
-            std::string end = pool.run(take, std::move(connecting));
+            std::string end = pool.run(take<std::string>, std::move(connecting));
             INFO(end);
             CHECK(end.ends_with(": Operation canceled"));
         }

@@ -24,6 +24,7 @@
 
 #include "support/catch.hpp"
 #include "support/child.hpp"
+#include "support/ends.hpp"
 #include "support/rights.hpp"
 #include "support/sockets.hpp"
 #include "support/tcp_pair.hpp"
@@ -33,6 +34,7 @@
 using namespace std::chrono_literals;
 using peal::net::tcp_listener;
 using peal::net::tcp_stream;
+using support::take;
 
 namespace {
 
@@ -70,11 +72,6 @@ peal::task<std::string> accept_end(tcp_listener& listener) {
     } catch (const std::system_error& failure) {
         co_return failure.what();
     }
-}
-
-template <class T>
-peal::task<T> take(peal::join_handle<T> handle) {
-    co_return co_await handle;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/ends.hpp"
 #include "support/sockets.hpp"
 #include "support/tcp_pair.hpp"
 
@@ -23,6 +24,8 @@ using peal::net::listen_options;
 using peal::net::tcp_listener;
 using peal::net::tcp_stream;
 using support::stream_pair;
+using support::failure_of;
+using support::take;
 
 namespace {
 
@@ -33,16 +36,6 @@ int option_of(int fd, int level, int option) {
     return value;
 }
 
-template <class Call>
-std::string failure_of(Call call) {
-    try {
-        call();
-        return "none";
-    } catch (const std::system_error& failure) {
-        return failure.what();
-    }
-}
-
 /// "0", a number of bytes, or the error.
 peal::task<std::string> read_end(tcp_stream& stream) {
     std::array<std::byte, 100> buffer;
@@ -51,7 +44,6 @@ peal::task<std::string> read_end(tcp_stream& stream) {
     co_return got ? std::to_string(*got) : got.error().message();
 }
 
-peal::task<std::string> take(peal::join_handle<std::string> handle) { co_return co_await handle; }
 
 }  // namespace
 
@@ -162,8 +154,8 @@ TEST_CASE("tcp ends: a reset ends what waits on both sides, at once") {
         if (round % 2 == 0) std::this_thread::sleep_for(1ms);
         auto reset = [](tcp_stream& stream) { stream.reset(); };
         pool.run(reset, std::ref(ends.first));
-        CHECK(pool.run(take, std::move(there)) == "recv: Connection reset by peer");
-        std::string end = pool.run(take, std::move(here));
+        CHECK(pool.run(take<std::string>, std::move(there)) == "recv: Connection reset by peer");
+        std::string end = pool.run(take<std::string>, std::move(here));
         INFO(end);
         CHECK((end == "recv: Connection reset by peer" || end == "0" || end == "recv: Transport endpoint is not connected" ||
                end == "recv: Bad file descriptor"));  // the last, if it had not begun

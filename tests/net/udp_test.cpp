@@ -25,6 +25,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/ends.hpp"
 #include "support/sockets.hpp"
 
 using namespace std::chrono_literals;
@@ -32,42 +33,19 @@ using peal::net::address;
 using peal::net::datagram;
 using peal::net::udp_options;
 using peal::net::udp_socket;
+using support::failure_of;
+using support::receive_end;
+using support::send_end;
+using support::take;
 
 namespace {
 
-template <class Call>
-std::string failure_of(Call call) {
-    try {
-        call();
-        return "none";
-    } catch (const std::system_error& failure) {
-        return failure.what();
-    }
-}
-
-/// "n bytes", or the error.
-peal::task<std::string> receive_end(udp_socket& socket) {
-    std::array<std::byte, 100> buffer;
-    auto receiving = socket.receive(buffer);
-    auto got = co_await peal::as_result(receiving);
-    co_return got ? std::to_string(got->size()) + " bytes" : got.error().message();
-}
-peal::task<std::string> send_end(udp_socket& socket, std::span<const std::byte> bytes) {
-    auto sending = socket.send(bytes);
-    auto sent = co_await peal::as_result(sending);
-    co_return sent ? "sent" : sent.error().message();
-}
 peal::task<std::string> send_to_end(udp_socket& socket, std::span<const std::byte> bytes, address to) {
     auto sending = socket.send_to(bytes, to);
     auto sent = co_await peal::as_result(sending);
     co_return sent ? "sent" : sent.error().message();
 }
 peal::task<datagram> receive_into(udp_socket& socket, std::span<std::byte> buffer) { co_return co_await socket.receive(buffer); }
-
-template <class T>
-peal::task<T> take(peal::join_handle<T> handle) {
-    co_return co_await handle;
-}
 
 bool has_ipv6() { return failure_of([] { static_cast<void>(udp_socket::bind("[::1]:0")); }) == "none"; }
 
@@ -129,23 +107,23 @@ TEST_CASE("udp: with a peer, others are not heard, and nobody there is an error"
     std::vector<std::byte> bytes = support::pattern(50);
     CHECK(pool.run(send_to_end, std::ref(stranger), std::span<const std::byte>(bytes).first(1), client.local_address()) == "sent");
     CHECK(pool.run(send_to_end, std::ref(server), std::span<const std::byte>(bytes), client.local_address()) == "sent");
-    CHECK(pool.run(receive_end, std::ref(client)) == "50 bytes");
-    CHECK(pool.run(send_end, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
-    CHECK(pool.run(receive_end, std::ref(server)) == "50 bytes");
-    CHECK(pool.run(send_end, std::ref(server), std::span<const std::byte>(bytes)) == "sendmsg: Destination address required");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(client)) == "50 bytes");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(server)) == "50 bytes");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(server), std::span<const std::byte>(bytes)) == "sendmsg: Destination address required");
 
-    auto waiting = pool.spawn(receive_end, std::ref(client));
+    auto waiting = pool.spawn(receive_end<udp_socket>, std::ref(client));
     std::this_thread::sleep_for(2ms);
     server.close();
-    CHECK(pool.run(send_end, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
     CHECK(pool.run(take<std::string>, std::move(waiting)) == "recvmsg: Connection refused");
-    CHECK(pool.run(send_end, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
-    CHECK(pool.run(send_end, std::ref(client), std::span<const std::byte>(bytes)) == "sendmsg: Connection refused");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(client), std::span<const std::byte>(bytes)) == "sendmsg: Connection refused");
 
     udp_socket second = udp_socket::bind("127.0.0.1:0");
     client.set_peer(second.local_address());
-    CHECK(pool.run(send_end, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
-    CHECK(pool.run(receive_end, std::ref(second)) == "50 bytes");
+    CHECK(pool.run(send_end<udp_socket>, std::ref(client), std::span<const std::byte>(bytes)) == "sent");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(second)) == "50 bytes");
 }
 
 TEST_CASE("udp: what cannot be sent is an error, and nothing was sent") {
@@ -161,7 +139,7 @@ TEST_CASE("udp: what cannot be sent is an error, and nothing was sent") {
     std::string taken = socket.local_address().to_string();
     CHECK(failure_of([&] { static_cast<void>(udp_socket::bind(taken)); }) == "bind " + taken + ": Address already in use");
     udp_socket closed;
-    CHECK(pool.run(receive_end, std::ref(closed)) == "recvmsg: Bad file descriptor");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(closed)) == "recvmsg: Bad file descriptor");
     CHECK(failure_of([&] { closed.set_broadcast(true); }) == "setsockopt SO_BROADCAST: Bad file descriptor");
 }
 
@@ -225,7 +203,7 @@ TEST_CASE("udp: segments to an address, and an error in the middle") {
     CHECK(pool.run(receive_all, std::ref(there), std::size_t{300}, std::size_t{100}) == 3);
     CHECK(pool.run(send, std::ref(here), std::span<const std::byte>(bytes), std::size_t{66'000}, there.local_address()) == "sendmsg: Message too long");
     CHECK(pool.run(send, std::ref(here), std::span<const std::byte>(), std::size_t{100}, there.local_address()) == "sent");
-    CHECK(pool.run(receive_end, std::ref(there)) == "0 bytes");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(there)) == "0 bytes");
 }
 
 TEST_CASE("udp: where the system does not divide, segments are sent one by one") {
@@ -266,11 +244,11 @@ TEST_CASE("udp: members of a group get what is sent to it, until they leave") {
         return pool.run(send_to_end, std::ref(sender), std::span<const std::byte>(bytes).first(count), group);
     };
     REQUIRE(send(50) == "sent");
-    CHECK(pool.run(receive_end, std::ref(first)) == "50 bytes");
-    CHECK(pool.run(receive_end, std::ref(second)) == "50 bytes");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(first)) == "50 bytes");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(second)) == "50 bytes");
     second.leave_group(group, "lo");
     REQUIRE(send(20) == "sent");
-    CHECK(pool.run(receive_end, std::ref(first)) == "20 bytes");
+    CHECK(pool.run(receive_end<udp_socket>, std::ref(first)) == "20 bytes");
     int waiting = -1;
     ::ioctl(second.native_handle(), FIONREAD, &waiting);
     CHECK(waiting == 0);  // although another socket on this machine is still a member
@@ -310,7 +288,7 @@ TEST_CASE("udp: closing ends every receive that waits, and an empty datagram doe
     for (int round = 0; round < 60; ++round) {
         udp_socket socket = udp_socket::bind("127.0.0.1:0", udp_options().receive_segments(round % 2 == 0));
         std::vector<peal::join_handle<std::string>> waiting;
-        for (int i = 0; i < 3; ++i) waiting.push_back(pool.spawn(receive_end, std::ref(socket)));
+        for (int i = 0; i < 3; ++i) waiting.push_back(pool.spawn(receive_end<udp_socket>, std::ref(socket)));
         if (round % 3 != 0) std::this_thread::sleep_for(1ms);
         bool with_peer = round % 4 == 1;
         if (with_peer) socket.set_peer(address::parse("127.0.0.1:9"));
@@ -319,7 +297,7 @@ TEST_CASE("udp: closing ends every receive that waits, and an empty datagram doe
         for (auto& each : waiting) CHECK(pool.run(take<std::string>, std::move(each)) == "recvmsg: Bad file descriptor");
     }
     udp_socket socket = udp_socket::bind("127.0.0.1:0");
-    auto receiving = pool.spawn(receive_end, std::ref(socket));
+    auto receiving = pool.spawn(receive_end<udp_socket>, std::ref(socket));
     std::this_thread::sleep_for(1ms);
     CHECK(pool.run(send_to_end, std::ref(socket), std::span<const std::byte>(), socket.local_address()) == "sent");
     CHECK(pool.run(take<std::string>, std::move(receiving)) == "0 bytes");

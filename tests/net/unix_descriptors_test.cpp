@@ -5,7 +5,6 @@
 
 #include <peal/net/unix.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 
 #include <array>
@@ -23,6 +22,7 @@
 
 #include "support/catch.hpp"
 #include "support/child.hpp"
+#include "support/leaks.hpp"
 #include "support/rights.hpp"
 #include "support/sockets.hpp"
 
@@ -35,18 +35,10 @@ using peal::net::unix_stream;
 
 namespace {
 
-int count_open() {
-    int count = 0;
-    DIR* folder = ::opendir("/proc/self/fd");
-    while (::readdir(folder) != nullptr) ++count;
-    ::closedir(folder);
-    return count;
-}
-
 /// Until as many are open as `wanted`: a worker's ring closes in its own time.
-bool becomes_count(int wanted) {
+bool becomes_count(std::size_t wanted) {
     auto deadline = std::chrono::steady_clock::now() + 20s;  // a guard against a hang
-    while (count_open() != wanted) {
+    while (support::open_descriptors() != wanted) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         std::this_thread::sleep_for(1ms);
     }
@@ -161,7 +153,7 @@ TEST_CASE("unix descriptors: what nobody takes is closed") {
     peal::pool pool(peal::pool_options(2));
     auto ends = unix_seqpacket::pair();
     auto streams = unix_stream::pair();
-    int before = count_open();
+    std::size_t before = support::open_descriptors();
     auto send = [&] {
         auto body = [](unix_seqpacket& to, int fd) -> peal::task<> {
             std::vector<std::byte> bytes = support::pattern(1);
@@ -221,7 +213,7 @@ TEST_CASE("child: descriptors beyond the limit", "[.child]") {
         CHECK(got.descriptors().size() == wanted);
         CHECK(got.has_lost_descriptors() == lost);
     };
-    int before = count_open();
+    std::size_t before = support::open_descriptors();
     pool.run(body, std::ref(ends), pipe.writing.get(), std::size_t{5}, false);
     REQUIRE(becomes_count(before));
     int lowest_free = ::fcntl(0, F_DUPFD_CLOEXEC, 0);

@@ -24,6 +24,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/ends.hpp"
 #include "support/sockets.hpp"
 #include "support/temp_folder.hpp"
 
@@ -36,18 +37,12 @@ using peal::net::unix_message;
 using peal::net::unix_seqpacket;
 using peal::net::unix_seqpacket_listener;
 using peal::net::unix_stream;
+using support::failure_of;
+using support::receive_end;
+using support::send_end;
+using support::take;
 
 namespace {
-
-template <class Call>
-std::string failure_of(Call call) {
-    try {
-        call();
-        return "none";
-    } catch (const std::system_error& failure) {
-        return failure.what();
-    }
-}
 
 /// A name of this test alone.
 unix_address fresh_name() {
@@ -61,20 +56,6 @@ peal::task<std::string> end_of(peal::task<T> then) {
     auto got = co_await peal::as_result(std::move(then));
     co_return got ? "done" : got.error().message();
 }
-template <class Socket>
-peal::task<std::string> receive_end(Socket& socket) {
-    std::array<std::byte, 100> buffer;
-    auto receiving = socket.receive(buffer);
-    auto got = co_await peal::as_result(receiving);
-    co_return got ? std::to_string(got->size()) + " bytes" : got.error().message();
-}
-template <class Socket>
-peal::task<std::string> send_end(Socket& socket, std::span<const std::byte> bytes) {
-    auto sending = socket.send(bytes);
-    auto sent = co_await peal::as_result(sending);
-    co_return sent ? "sent" : sent.error().message();
-}
-peal::task<std::string> take(peal::join_handle<std::string> handle) { co_return co_await handle; }
 
 template <class Socket>
 void close(Socket& socket) {
@@ -228,16 +209,16 @@ TEST_CASE("unix stream: connect waits for room in the backlog, and can be stoppe
     std::this_thread::sleep_for(5ms);
     CHECK_FALSE(waiting.has_ended());
     stopped.request_stop();
-    CHECK(pool.run(take, std::move(stopped)).ends_with("Operation canceled"));
+    CHECK(pool.run(take<std::string>, std::move(stopped)).ends_with("Operation canceled"));
     static_cast<void>(pool.run(accept, std::ref(listener)));
-    CHECK(pool.run(take, std::move(waiting)) == "done");
+    CHECK(pool.run(take<std::string>, std::move(waiting)) == "done");
     static_cast<void>(pool.run(accept, std::ref(listener)));
 
     CHECK(pool.run(connect, where) == "done");
     auto refused = pool.spawn(connect, where);
     std::this_thread::sleep_for(5ms);
     listener.close();
-    CHECK(pool.run(take, std::move(refused)) == "connect " + where.to_string() + ": Connection refused");
+    CHECK(pool.run(take<std::string>, std::move(refused)) == "connect " + where.to_string() + ": Connection refused");
 }
 
 TEST_CASE("unix stream: pair, half-closing, and who the peer is") {
@@ -273,7 +254,7 @@ TEST_CASE("unix listener: closing ends the accepts that wait") {
         auto waiting = pool.spawn(accept, std::ref(listener));
         std::this_thread::sleep_for(1ms);
         pool.run(close<unix_listener>, std::ref(listener));
-        CHECK(pool.run(take, std::move(waiting)) == "accept: Invalid argument");
+        CHECK(pool.run(take<std::string>, std::move(waiting)) == "accept: Invalid argument");
     }
 }
 
@@ -351,8 +332,8 @@ TEST_CASE("unix seqpacket: closing ends what waits on both sides") {
         std::this_thread::sleep_for(1ms);
         CHECK_FALSE(sending.has_ended());
         pool.run(close<unix_seqpacket>, std::ref(round % 2 == 0 ? ends.first : ends.second));
-        std::string sent = pool.run(take, std::move(sending));
-        std::string end = pool.run(take, std::move(here));
+        std::string sent = pool.run(take<std::string>, std::move(sending));
+        std::string end = pool.run(take<std::string>, std::move(here));
         INFO(sent << "; " << end);
         CHECK((sent == "sendmsg: Broken pipe" || sent == "sendmsg: Connection reset by peer"));
         CHECK((end == "0 bytes" || end == "recvmsg: Connection reset by peer"));  // the peer has not read all
@@ -420,7 +401,7 @@ TEST_CASE("unix datagram: a sender waits for room, by its peer or by address, an
                 pool.run(close<unix_datagram>, std::ref(there));
                 wanted = "Connection refused";
             }
-            std::string end = pool.run(take, std::move(sending));
+            std::string end = pool.run(take<std::string>, std::move(sending));
             INFO(end);
             CHECK(end.ends_with(wanted));
             if (ending == 0) CHECK(pool.run(receive_end<unix_datagram>, std::ref(there)) == "10 bytes");
@@ -436,6 +417,6 @@ TEST_CASE("unix datagram: closing ends every receive that waits, and an empty me
         for (int i = 0; i < 3; ++i) waiting.push_back(pool.spawn(receive_end<unix_datagram>, std::ref(socket)));
         if (round % 3 != 0) std::this_thread::sleep_for(1ms);
         pool.run(close<unix_datagram>, std::ref(socket));
-        for (auto& each : waiting) CHECK(pool.run(take, std::move(each)) == "recvmsg: Bad file descriptor");
+        for (auto& each : waiting) CHECK(pool.run(take<std::string>, std::move(each)) == "recvmsg: Bad file descriptor");
     }
 }
