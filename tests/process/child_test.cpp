@@ -187,12 +187,15 @@ TEST_CASE("child: standard streams also where this process has closed its own") 
     CHECK(child.succeeded());
 }
 TEST_CASE("child: without standard streams", "[.child]") {
-    peal::pool pool(peal::pool_options(1));
     int out = ::dup(1);
     ::close(0);
     ::close(1);
     ::close(2);
-    auto result = pool.run(peal::process::run, shell("cat; echo errors >&2"), std::string("through"), std::size_t{100});
+    peal::process::run_result result;
+    {
+        peal::pool pool(peal::pool_options(1));
+        result = pool.run(peal::process::run, shell("cat; echo errors >&2"), std::string("through"), std::size_t{100});
+    } // the pipes have had the numbers 0 to 2, and the pool may still be closing them: it ends before they are taken back
     ::dup2(out, 0);
     ::dup2(out, 1);
     ::dup2(out, 2);
