@@ -70,7 +70,7 @@ pool::pool() : pool(pool_options()) {}
 
 pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
     driver_choice choice = rt::driver_choice_for(options);
-    core_->scheduler.start([this, choice, entries = options.ring_entries](unsigned) { return rt::make_driver(choice, entries, core_->blocking); });
+    core_->scheduler.start([this, choice, &options](unsigned) { return rt::make_driver(choice, options, core_->blocking); });
 }
 
 pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}

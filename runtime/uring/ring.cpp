@@ -87,15 +87,16 @@ void unmap(io_uring& made) noexcept {
 
 }  // namespace
 
-ring::ring(unsigned entries) {
+ring::ring(unsigned entries, use use) {
     unsigned size = std::clamp(entries, smallest_ring, 4096u);
     // Best first; a kernel that does not know a flag says EINVAL.
     constexpr unsigned flag_sets[] = {
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_SUBMIT_ALL,
         0,
     };
-    unsigned flag_set = 0;
+    unsigned flag_set = use == use::exclusive ? 0 : 1;
     unsigned patience = 3;  // ENOMEM passes when another process of this user has just given rings back
     for (;;) {
         io_uring_params parameters{};

@@ -32,7 +32,8 @@ bool is_filled(detail::operation_kind kind) noexcept {
 
 }  // namespace
 
-uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {}
+uring_driver::uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere)
+    : driver(elsewhere), ring_(ring_entries, ring_use) {}
 
 uring_driver::~uring_driver() {
     if (lender_ != nullptr) lender_->leave(with_kernel_);

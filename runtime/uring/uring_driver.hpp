@@ -21,7 +21,7 @@ namespace peal::rt {
 class uring_driver final : public driver {
   public:
     /// On the worker's thread. Throws std::system_error.
-    uring_driver(unsigned ring_entries, blocking_pool& elsewhere);
+    uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere);
     ~uring_driver() override;
 
     void submit(detail::operation& operation) noexcept override;
