@@ -52,8 +52,9 @@ ssize_t transfer(detail::operation& op, readiness known) noexcept {
         return ::pwritev2(op.fd, pieces, count, offset, RWF_NOWAIT);
     }
     ssize_t read = ::preadv2(op.fd, pieces, count, offset, RWF_NOWAIT);
-    // A terminal does not know the flag. It has something now, and who reads it is asked not to read it twice at the same time.
-    if (read < 0 && errno == EOPNOTSUPP && known == readiness::told) return ::readv(op.fd, pieces, count);
+    // Terminals, and files of the kernel that can be waited for, do not know the flag. They have something now, and who reads it is asked not to
+    // read it twice at the same time.
+    if (read < 0 && errno == EOPNOTSUPP && known == readiness::told) return ::preadv2(op.fd, pieces, count, offset, 0);
     return read;
 }
 

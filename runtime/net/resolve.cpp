@@ -131,7 +131,7 @@ class resolver::memory {
         return given;
     }
 
-    void end(const std::string& key, lookup& ended) {
+    void end(const std::string& key, lookup& ended) noexcept {
         std::lock_guard guard(mutex_);
         running_.erase(key);
         if (ended.found.empty() || options_.remember_for().count() <= 0 || options_.capacity() == 0) return;
@@ -139,7 +139,12 @@ class resolver::memory {
             answers_.erase(std::min_element(answers_.begin(), answers_.end(),
                                             [](const auto& a, const auto& b) { return a.second.good_until < b.second.good_until; }));
         }
-        answers_[key] = answer{ended.found, std::chrono::steady_clock::now() + options_.remember_for()};
+        try {
+            answer remembered{ended.found, std::chrono::steady_clock::now() + options_.remember_for()};
+            answers_.insert_or_assign(key, std::move(remembered));
+        } catch (const std::bad_alloc&) {
+            // no memory: it is asked for again next time
+        }
     }
 
     address_family family() const noexcept { return options_.family(); }
@@ -182,7 +187,7 @@ task<std::vector<address>> resolver::resolve(std::string host, std::string servi
                 other = std::current_exception();
                 shared.is_abandoned = true;
             }
-            memory_->end(key, shared);
+            memory_->end(key, shared);  // throws nothing: others wait for the next line
             shared.over.set();
             if (other) std::rethrow_exception(std::move(other));
         } else {

@@ -109,7 +109,7 @@ std::optional<int> pool::cpu_of(unsigned index) const noexcept {
 
 const char* pool::driver_of(unsigned index) const noexcept {
     PEAL_ASSERT(index < size(), "driver_of(): the pool has no worker of this index");
-    return scheduler_->at(index).driver().name();
+    return scheduler_->at(index).driver_name();
 }
 
 pool_counts pool::counts() const noexcept {

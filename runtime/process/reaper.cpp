@@ -76,6 +76,9 @@ class reaper {
             epoll_event events[16];
             int count = ::epoll_wait(epoll_fd_, events, 16, -1);  // the descriptor is this thread's to close
             for (int i = 0; i < count; ++i) {
+                // Before it is closed: a copy in a program that is just starting keeps what was asked for alive, and the closed number
+                // would be told again.
+                ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, events[i].data.fd, nullptr);
                 reap(events[i].data.fd);
                 std::lock_guard guard(mutex_);
                 --count_;

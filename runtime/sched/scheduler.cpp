@@ -142,12 +142,14 @@ void scheduler::enqueue(detail::work_item& item) noexcept {
     if (worker* here = this_worker()) {
         here->push_rescheduled(item);
     } else {
+        assert_goes_on();
         inject(item);
     }
 }
 
 void scheduler::enqueue_on(unsigned index, detail::work_item& item) noexcept {
     PEAL_ASSERT(index < size(), "schedule_on(): the pool has no worker of this index");
+    assert_goes_on();
     visitor inside(*this);
     at(index).push_pinned(item);
 }
@@ -288,8 +290,9 @@ end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::mil
         ended = wait_until_ended(clock::now() + stop);
         report_.canceled = before - counts().live();
     }
+    const std::uint64_t left = ended ? 0 : counts().live();
+    ended = left == 0;  // the last one may have ended just now
     if (!ended) {
-        std::uint64_t left = counts().live();
         outside_tasks_.append_names(report_.not_stopped);
         for (auto& worker : workers_) worker->tasks().append_names(report_.not_stopped);
         if (left > report_.not_stopped.size()) {
@@ -329,6 +332,7 @@ void scheduler::end_threads(phase how) noexcept {
     }
     while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
+    phase_.store(phase::over, std::memory_order_relaxed);  // for assertions: whoever comes now has not waited for shutdown()
     for (auto& worker : workers_) worker->drop_driver();
 }
 

@@ -415,7 +415,11 @@ void worker::nap(const detail::forked_call& call) noexcept {
         driver_->stay_awake();
     } else {
         time_point until = timers_.next_advance();
+        // Who waits in a destructor counts on those that run tasks, and this worker does not.
+        bool is_counted = nested_waits_ != nullptr;
+        if (!is_counted) scheduler_.enter_nested_wait();
         driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));
+        if (!is_counted) scheduler_.leave_nested_wait();
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
@@ -551,7 +555,7 @@ bool worker::work_in_sight() const noexcept {
 
 // Tasks that are counted here were accepted while shutdown() was counting (scheduler.hpp, [S2]).
 bool worker::may_end() const noexcept {
-    return scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
+    return scheduler_.may_end() && driver_->underway() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
 }
 
 // To wake a sleeping core takes 25 to 60 us on virtual machines, to be found looking 0.1 us. So a worker looks on for a while before it

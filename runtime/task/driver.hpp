@@ -47,7 +47,10 @@ class driver {
 
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Takes an operation. It may be handed to the outside later, at the next poll() or wait().
-    virtual void submit(detail::operation& operation) noexcept = 0;
+    void submit(detail::operation& operation) noexcept {
+        ++begun_;
+        do_submit(operation);
+    }
 
     /// At most about so many become ready in one round; the rest stays with the outside, in its order.
     void set_room(std::size_t operations) noexcept { room_ = operations; }
@@ -72,8 +75,9 @@ class driver {
         stay_awake();
     }
 
-    /// Operations that the outside may still complete.
-    virtual std::size_t in_flight() const noexcept = 0;
+    /// Operations that have been submitted and are not ready yet, wherever they are: not handed over, outside, with a blocking thread, or between
+    /// their end and the request of a stopper.
+    std::uint64_t underway() const noexcept { return begun_ - ended_; }
 
     /// Closes a descriptor without waiting for anything.
     virtual void close(int fd) noexcept = 0;
@@ -123,6 +127,7 @@ class driver {
     bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
 
   protected:
+    virtual void do_submit(detail::operation& operation) noexcept = 0;
     virtual void do_wait(detail::work_list& ready, time_point deadline) noexcept = 0;
     /// Makes do_wait() return, now or when it is called next. Any thread.
     virtual void interrupt() noexcept = 0;
@@ -167,7 +172,14 @@ class driver {
     };
 
     void finish(detail::operation& operation, detail::work_list& ready) noexcept;
+    /// From here on the operation is its coroutine's again.
+    void make_ready(detail::operation& operation, detail::work_list& ready) noexcept {
+        ++ended_;
+        ready.push_back(operation);
+    }
 
+    std::uint64_t begun_ = 0;  // the owner's
+    std::uint64_t ended_ = 0;  // under the lock
     std::size_t room_ = std::numeric_limits<std::size_t>::max();  // the owner's
 
     detail::atomic<unsigned> callers_{0};

@@ -39,6 +39,7 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::symlink: return "symlink";
         case operation_kind::open_in: return "openat2";
         case operation_kind::allocate: return "fallocate";
+        case operation_kind::raw: return "io_uring operation";
         case operation_kind::wait_readable:
         case operation_kind::wait_writable: return "poll";
     }

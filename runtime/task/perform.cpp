@@ -47,6 +47,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
+        case operation_kind::raw:
             return false;
     }
     return false;
@@ -108,6 +109,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
+        case operation_kind::raw:
             break;
     }
     errno = EOPNOTSUPP;

@@ -171,8 +171,9 @@ void ring::probe() {
         if (found->ops[i].flags & IO_URING_OP_SUPPORTED) opcodes_ |= std::uint64_t{1} << found->ops[i].op;
     }
     ::io_uring_free_probe(found);
-    // Unlimited by default; operations that need a kernel thread are few and wait for disks.
-    unsigned limits[2] = {4, 16};
+    // Unlimited by default. Threads are made when all others wait: for disks mostly, but opening a FIFO waits for its other end, and may not
+    // keep others from their files too soon. Guesses, not measured.
+    unsigned limits[2] = {16, 16};
     ::io_uring_register_iowq_max_workers(&ring_, limits);
     // Saves a lookup per enter; the index belongs to the registering thread. Refused by old kernels: no harm.
     registered_ = ::io_uring_register_ring_fd(&ring_) == 1;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "../task/faults.hpp"
 #include "../task/names.hpp"
@@ -57,6 +58,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::symlink: return IORING_OP_SYMLINKAT;
         case operation_kind::open_in: return IORING_OP_OPENAT2;
         case operation_kind::allocate: return IORING_OP_FALLOCATE;
+        case operation_kind::raw: return IORING_OP_NOP;  // the entry says it
         case operation_kind::wait_readable:
         case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
     }
@@ -168,6 +170,9 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.off = op.offset;
             entry.addr = op.length;
             entry.len = op.flags;
+            break;
+        case operation_kind::raw:
+            std::memcpy(&entry, op.address, sizeof entry);
             break;
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:

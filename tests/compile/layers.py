@@ -69,6 +69,7 @@ UNITS = {
     "include/peal/sync/": "sync",
     "include/peal/task/": "task",
     "include/peal/time/": "time",
+    "include/peal/uring/": "uring",
     "runtime/base/": "base",
     "runtime/combine/": "combine",
     "runtime/doctor/": "doctor",

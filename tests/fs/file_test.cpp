@@ -293,3 +293,20 @@ TEST_CASE("file: an open whose result nobody takes leaves no descriptor") {
     };
     pool.run(body, folder / "some");
 }
+
+TEST_CASE("file: files of the kernel that can be waited for are read at the position that was named, again and again") {
+    auto body = []() -> peal::task<> {
+        file name = co_await file::open("/proc/sys/kernel/hostname");
+        std::array<std::byte, 256> buffer;
+        std::size_t whole = co_await name.read_at(0, buffer);
+        CHECK(whole > 1);
+        for (int i = 0; i < 3; ++i) {
+            std::size_t again = co_await name.read_at(0, buffer);
+            CHECK(again == whole);
+            std::size_t rest = co_await name.read_at(1, buffer);
+            CHECK(rest == whole - 1);
+        }
+    };
+    peal::pool pool(peal::pool_options(1));
+    pool.run(body);
+}

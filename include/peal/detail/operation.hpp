@@ -46,8 +46,9 @@ enum class operation_kind : std::uint8_t {
     symlink,        // fd, address: what it says, extra: name
     open_in,        // fd, address: name, extra: open_rules -> new fd
     allocate,       // fd, offset, length, flags: FALLOC_FL_*
+    raw,            // address: an io_uring_sqe -> flags: those of the completion
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::allocate) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::raw) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -82,9 +83,11 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     // ---- owned by the driver from start to resumption ---------------------------------------------------------------------
     rt::driver* home = nullptr;            // fixed before the slot is armed
     operation* next_cancel = nullptr;      // link of the home driver's list of cancel requests
+    void* elsewhere = nullptr;             // the job of a blocking thread that performs it
     std::uint8_t outstanding = 0;          // completions to come
     std::int32_t injected = 0;             // by a test: the outcome of what the outside is not asked for
     bool in_kernel = false;
+    bool has_more = false;                 // it was answered, and something is still to come
     bool cancel_requested = false;
     bool finished = false;                 // the last completion is in; only a cancel request may be still on its way
 
