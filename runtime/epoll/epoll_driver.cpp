@@ -11,6 +11,7 @@
 #include <new>
 #include <system_error>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/sanitizer.hpp"
 #include "../task/blocking_threads.hpp"
 #include "../task/faults.hpp"
@@ -41,7 +42,7 @@ bool can_be_tried(detail::operation_kind kind) noexcept {
 }  // namespace
 
 epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
-    epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+    epoll_fd_ = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
     if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1 for a worker (raise `ulimit -n`?)");
     epoll_event woken{};
     woken.events = EPOLLIN | EPOLLET;

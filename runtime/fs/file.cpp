@@ -15,6 +15,7 @@
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
+#include "../task/names.hpp"
 #include "folder_of.hpp"
 
 namespace peal::fs {
@@ -64,8 +65,11 @@ class path_operation : public peal::detail::void_operation {
   public:
     path_operation(operation_kind kind, const std::string& path, const std::string* second = nullptr) noexcept
         : void_operation(kind) {
+        this->fd = rt::working_directory;
         this->address = const_cast<char*>(path.c_str());
-        if (second != nullptr) this->extra = const_cast<char*>(second->c_str());
+        if (second == nullptr) return;
+        this->length = static_cast<std::uint64_t>(rt::working_directory);
+        this->extra = const_cast<char*>(second->c_str());
     }
 };
 
@@ -82,6 +86,7 @@ stat_operation::stat_operation(int fd) noexcept : operation(operation_kind::stat
 
 stat_operation::stat_operation(std::string path, bool follow) noexcept
     : operation(operation_kind::stat), path_(std::move(path)) {
+    this->fd = rt::working_directory;
     this->address = path_.data();
     this->flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
     this->extra = make_status(status_);
@@ -260,7 +265,8 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
         }
         co_await target.sync();
         path_operation renaming(operation_kind::rename, beside, &path);
-        co_await renaming;
+        auto renamed = co_await as_result(renaming);
+        if (!renamed) throw std::system_error(renamed.error().code(), "rename " + beside + " to " + path);
     } catch (...) {
         failure = std::current_exception();
     }

@@ -19,6 +19,7 @@
 
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/signals_blocked.hpp"
 #include "../base/thread.hpp"
 
@@ -49,7 +50,7 @@ class reaper {
   private:
     /// Under the lock. The thread takes it first of all, so it finds what it was made for.
     bool begin() noexcept {
-        int fd = ::epoll_create1(EPOLL_CLOEXEC);
+        int fd = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
         if (fd < 0) return false;
         signals_blocked for_thread;
         try {

@@ -60,7 +60,7 @@ ssize_t call(detail::operation& op) noexcept {
     auto* buffers = static_cast<const iovec*>(op.address);
     auto count = static_cast<int>(op.length);
     auto offset = static_cast<off_t>(op.offset);
-    int folder = folder_of(op);
+    int folder = op.fd;
     int second_folder = second_folder_of(op);
     auto* second = static_cast<const char*>(op.extra);
     bool seek = op.offset != detail::no_offset;
@@ -80,7 +80,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::sync:
             return op.flags != 0 ? ::fdatasync(op.fd) : ::fsync(op.fd);
         case operation_kind::stat:
-            return ::statx(op.fd >= 0 ? op.fd : AT_FDCWD, path != nullptr ? path : "", static_cast<int>(op.flags),
+            return ::statx(op.fd, path != nullptr ? path : "", static_cast<int>(op.flags),
                            STATX_BASIC_STATS, static_cast<struct ::statx*>(op.extra));
         case operation_kind::truncate:
             return ::ftruncate(op.fd, static_cast<off_t>(op.length));

@@ -2,7 +2,6 @@
 
 #include "ring.hpp"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -15,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/pages.hpp"
 #include "../base/sanitizer.hpp"
 #include "../base/system_file.hpp"
@@ -44,6 +44,16 @@ char unmapped_before_mapped;
 void unmap(io_uring& made) noexcept {
     tsan_release(&unmapped_before_mapped);
     ::io_uring_queue_exit(&made);
+}
+
+/// 0, or errno; then the ring is gone.
+int keep_off_standard_streams(io_uring& made) noexcept {
+    made.ring_fd = own_descriptor(made.ring_fd);
+    made.enter_ring_fd = made.ring_fd;
+    if (made.ring_fd >= 0) return 0;
+    const int error_number = errno;
+    unmap(made);
+    return error_number;
 }
 
 /// What an operator has to know: what was tried, what the system said, what to set.
@@ -104,6 +114,8 @@ ring::ring(unsigned entries, use use) {
         parameters.cq_entries = size * 4;
         int error_number = -::io_uring_queue_init_params(size, &ring_, &parameters);
         if (error_number == 0) {
+            error_number = keep_off_standard_streams(ring_);
+            if (error_number != 0) fail("giving a ring a descriptor above 2", error_number);
             tsan_acquire(&unmapped_before_mapped);
             if (parameters.features & feature_no_iowait) wait_flags_ = enter_no_iowait;
             if ((parameters.features & IORING_FEAT_EXT_ARG) == 0) {

@@ -126,7 +126,7 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.fsync_flags = op.flags != 0 ? IORING_FSYNC_DATASYNC : 0u;
             break;
         case operation_kind::stat:
-            entry.fd = op.fd >= 0 ? op.fd : AT_FDCWD;
+            entry.fd = op.fd;
             entry.addr = address_of(op.address != nullptr ? op.address : "");
             entry.len = STATX_BASIC_STATS;
             entry.off = address_of(op.extra);
@@ -138,29 +138,29 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             break;
         case operation_kind::rename:
         case operation_kind::link:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(second_folder_of(op));
             entry.off = address_of(op.extra);
             entry.rename_flags = op.flags;  // and hardlink_flags: the same place
             break;
         case operation_kind::unlink:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.unlink_flags = op.flags;
             break;
         case operation_kind::make_directory:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(op.length);
             break;
         case operation_kind::symlink:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.off = address_of(op.extra);
             break;
         case operation_kind::open_in:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = sizeof(open_rules);
             entry.off = address_of(op.extra);

@@ -269,6 +269,9 @@ TEST_CASE("file: a moved file works, a closed one says so") {
         REQUIRE_FALSE(refused);
         CHECK(refused.error().code() == std::errc::bad_file_descriptor);
         CHECK(refused.error().operation() == "read");
+        auto unknown = co_await peal::as_result(first.stat());
+        REQUIRE_FALSE(unknown);
+        CHECK(unknown.error().code() == std::errc::bad_file_descriptor);
         second.close();
         CHECK_FALSE(second.is_open());
         second = co_await file::open(path);

@@ -25,6 +25,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/child.hpp"
 #include "support/leaks.hpp"
 #include "support/sockets.hpp"
 #include "support/temp_folder.hpp"
@@ -290,4 +291,30 @@ TEST_CASE("pipe: a wait that was stopped says nothing later about what has the n
     };
     peal::pool pool(peal::pool_options(1));
     pool.run(body);
+}
+
+TEST_CASE("pipe: in a program without standard streams, no ring and no event takes their place") {
+    auto child = support::run_case("child: a pool without standard streams");
+    INFO(child.output);
+    CHECK(child.succeeded());
+}
+TEST_CASE("child: a pool without standard streams", "[.child]") {
+    const int out = ::fcntl(1, F_DUPFD_CLOEXEC, 100);
+    for (int fd : {0, 1, 2}) ::close(fd);
+    bool are_free = true;
+    bool is_refused = false;
+    {
+        peal::pool pool(peal::pool_options(2));
+        pool.run([]() -> peal::task<> { co_return; });
+        for (int fd : {0, 1, 2}) are_free &= ::fcntl(fd, F_GETFD) < 0;
+        try {
+            static_cast<void>(peal::process::standard_input());
+        } catch (const std::system_error& failure) {
+            is_refused = failure.code() == std::errc::bad_file_descriptor;
+        }
+    }
+    for (int fd : {0, 1, 2}) ::dup2(out, fd);
+    ::close(out);
+    CHECK(are_free);
+    CHECK(is_refused);
 }

@@ -36,9 +36,9 @@ enum class operation_kind : std::uint8_t {
     open,           // address: path, flags: O_*, length: mode -> new fd
     close,          // fd
     sync,           // fd, flags: 1 = data only
-    stat,           // fd or address: path, extra: file_status
+    stat,           // fd, address: path or null, extra: file_status
     truncate,       // fd, length
-    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length - 1`; of -1: in the working directory.
+    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length`, as an int; AT_FDCWD: the working directory.
     rename,         // fd, address: from, extra: to, length, flags: RENAME_*
     unlink,         // fd, address: name, flags: AT_REMOVEDIR
     make_directory, // fd, address: name, length: mode
