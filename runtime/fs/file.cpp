@@ -231,7 +231,10 @@ task<std::vector<std::byte>> read_file(std::string path) {
     std::size_t filled = 0;
     for (;;) {
         std::span<std::byte> free_part(content.data() + filled, content.size() - filled);
-        std::size_t got = co_await source.read_at(filled, free_part);
+        auto reading = source.read_at(filled, free_part);
+        auto read = co_await as_result(reading);
+        if (!read) throw std::system_error(read.error().code(), "read_file " + path);
+        std::size_t got = *read;
         filled += got;
         if (got == 0) break;
         if (filled == content.size()) content.resize(content.size() * 2);

@@ -34,7 +34,10 @@ void place_workers(const pool_options& options, rt::scheduler_settings& settings
         cpus = rt::in_order(rt::read_topology(cpus), options.one_per, options.placement);
     }
     settings.workers = options.workers != 0 ? options.workers : std::min(workers_limit, rt::within_quota(cpus.size()));
-    PEAL_ASSERT(settings.workers <= workers_limit, "pool_options.workers is more than 1024");
+    if (settings.workers > workers_limit) {
+        throw std::invalid_argument("pool_options: " + std::to_string(settings.workers) + " workers are more than a pool can have, " +
+                                    std::to_string(workers_limit));
+    }
     settings.pin_to_cpus = is_placed ? std::move(cpus) : options.pin_to_cpus;
     settings.pin_advice = is_placed ? "chosen by pool_options.placement; with placement::anywhere no worker is pinned"
                                     : "is it one that this process may use?";

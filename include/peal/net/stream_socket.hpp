@@ -70,7 +70,7 @@ class PEAL_EXPORT stream_socket {
     [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;
     /// Writes at least one byte; gives the number.
     [[nodiscard]] peal::detail::size_operation write(std::span<const std::byte> bytes) noexcept;
-    /// Writes everything; gives the number of bytes.
+    /// Writes everything; gives the number of bytes. Of a text: write_all(io::bytes_of(text)).
     [[nodiscard]] peal::detail::size_operation write_all(std::span<const std::byte> bytes) noexcept;
 
     /// Vectored forms. At most 1024 pieces a call. The `_all` form uses the array up as it goes.
@@ -93,6 +93,8 @@ class PEAL_EXPORT stream_socket {
     bool is_open() const noexcept { return socket_.is_open(); }
     /// The descriptor stays the stream's.
     int native_handle() const noexcept { return socket_.get(); }
+    /// With bytes that have come and were not read, TCP ends the connection by a reset, and the peer may lose what was written last: who has
+    /// something to say before it ends shuts down writing and reads to the end first.
     void close() noexcept { socket_.close(); }
 
   protected:
