@@ -154,6 +154,38 @@ class writing : public subject_of<writing> {
     long sent_ = 0;
 };
 
+/// As `writing`, from a file.
+class sending_file : public subject_of<sending_file> {
+  public:
+    sending_file() {
+        static_cast<void>(::write(file_.native_handle(), bytes_.data(), bytes_.size()));
+        while (::send(ends_.first.native_handle(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+        }
+        before_ = bytes_in(ends_.second.native_handle());
+    }
+    auto op() { return ends_.first.send_file(file_, 0, bytes_.size()); }
+    void took(std::uint64_t n) { sent_ = static_cast<long>(n); }
+    void complete() override { drain(); }
+    std::string verify(bool value, bool completed, bool) override {
+        drain();
+        return expect(drained_ - before_ == sent_, "the count of bytes is wrong") + expect(value == (sent_ != 0), "wrong end") +
+               expect(completed || !value, "it had no room");
+    }
+
+  private:
+    void drain() {
+        std::array<std::byte, 4096> into;
+        for (ssize_t n; (n = ::recv(ends_.second.native_handle(), into.data(), into.size(), MSG_DONTWAIT)) > 0;) drained_ += n;
+    }
+    support::temp_folder folder_;
+    peal::fs::file file_{::open((folder_ / "data").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    std::vector<std::byte> bytes_ = support::pattern(4096);
+    long before_ = 0;
+    long drained_ = 0;
+    long sent_ = 0;
+};
+
 // ---- streams inside the process ----
 
 /// Bytes that are still on the way to `to`, whose other end is closed.
@@ -898,6 +930,7 @@ constexpr operation operations[] = {
     {"read vectored", make<reading<reads::pieces>>},
     {"receive", make<receiving_lease>},
     {"write_all", make<writing>},
+    {"send_file", make<sending_file>},
     {"udp receive", make<receiving_datagram>},
     {"unix connect", make<connecting_unix>},
     {"unix descriptor", make<receiving_descriptor>},

@@ -96,6 +96,11 @@ peal::task<bool> write_all_pieces(const std::string&) {
     std::array<peal::io::const_buffer, 2> pieces{peal::io::const_buffer("123"), peal::io::const_buffer("45678")};
     co_return co_await ends.first.write_all(std::span<peal::io::const_buffer>(pieces)) == 8;
 }
+peal::task<bool> send_file(const std::string& path) {
+    file from = co_await file::open(path);
+    auto ends = support::local_pair();
+    co_return co_await ends.first.send_file(from, 0, 8) == 8;
+}
 peal::task<bool> connect(const std::string&) {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     tcp_stream stream = co_await tcp_stream::connect(listener.local_address());
@@ -177,6 +182,8 @@ constexpr tried all[] = {
     {"write_all", operation_kind::send, write_all, "send"},
     {"write of pieces", operation_kind::send_many, write_pieces, "sendmsg"},
     {"write_all of pieces", operation_kind::send_many, write_all_pieces, "sendmsg"},
+    {"send_file, reading", operation_kind::read, send_file, "read"},
+    {"send_file, sending", operation_kind::send, send_file, "send"},
     {"connect", operation_kind::connect, connect, "connect 127.0.0.1:"},
     {"accept", operation_kind::accept, accept, "accept"},
     {"open", operation_kind::open, open, "openat"},

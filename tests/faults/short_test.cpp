@@ -36,6 +36,20 @@ peal::task<bool> through_a_stream() {
     co_return count == total && support::fits(got, 0);
 }
 
+peal::task<bool> from_a_file_through_a_stream(std::string path) {
+    std::vector<std::byte> bytes = support::pattern(total);
+    peal::fs::file data = co_await peal::fs::file::open(path, peal::fs::open_mode::read_write);
+    co_await data.write_at(0, bytes);
+    auto ends = support::local_pair();
+    peal::scope sending;
+    sending.spawn([](peal::net::tcp_stream& to, const peal::fs::file& from) -> peal::task<> { co_await to.send_file(from, 3, total); },
+                  std::ref(ends.first), std::cref(data));
+    std::vector<std::byte> got(total - 3);
+    std::size_t count = co_await ends.second.read_exactly(got);
+    co_await sending.join();
+    co_return count == got.size() && support::fits(got, 3);
+}
+
 peal::task<bool> through_a_file(std::string path) {
     peal::fs::file data = co_await peal::fs::file::open(path, peal::fs::open_mode::read_write);
     std::vector<std::byte> bytes = support::pattern(total);
@@ -62,6 +76,7 @@ TEST_CASE("faults: every transfer is cut short") {
         peal::rt::longest_transfer = most;
         peal::pool pool(peal::pool_options(2));
         CHECK(pool.run(through_a_stream));
+        CHECK(pool.run(from_a_file_through_a_stream, folder / "sent"));
         CHECK(pool.run(through_a_file, folder / "data"));
         CHECK(pool.run(whole_files, folder / "whole"));
     }
