@@ -94,6 +94,9 @@ void uring_driver::hand_over() noexcept {
 }
 
 void uring_driver::begin(detail::operation& operation) noexcept {
+    if (operation.kind == detail::operation_kind::send_zero_copy && !ring_.supports(IORING_OP_SEND_ZC)) {
+        operation.kind = detail::operation_kind::send;  // Linux before 6.0
+    }
     operation.injected = fault_of(operation);
     if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
         if (lending_ == lending::not_yet) prepare_lending();
@@ -205,6 +208,11 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             return;
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
+        if ((flags & IORING_CQE_F_MORE) != 0) {
+            operation.outcome = result;  // of send_zero_copy: the buffer is the kernel's until the notification that follows, so it is not over
+            return;
+        }
+        if ((flags & IORING_CQE_F_NOTIF) != 0) result = operation.outcome;
         --in_flight_;
         if ((user_data & tag_mask) == tag_cancel) {
             cancel_answered(operation, ready);

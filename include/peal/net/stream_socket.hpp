@@ -118,6 +118,7 @@ class PEAL_EXPORT stream_socket {
     ~stream_socket() = default;
 
     detail::socket_handle socket_;
+    std::uint32_t zero_copy_from_ = 0;  // bytes; see tcp_stream::set_zero_copy(). 0: never
 };
 
 }  // namespace peal::net
