@@ -75,7 +75,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::connect: return connect_now(op.fd, op.address, op.length);
         case operation_kind::receive:
         case operation_kind::receive_lease: return ::recv(op.fd, op.address, length, flags);
-        case operation_kind::send: return ::send(op.fd, op.address, length, flags);
+        case operation_kind::send:
+        case operation_kind::send_zero_copy: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);
         case operation_kind::read:

@@ -26,7 +26,7 @@ constexpr std::int32_t no_buffer = must_block + 1;  // beside the answers of att
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
+    return kind == send || kind == send_zero_copy || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
 }
 
 bool is_receiving(detail::operation_kind kind) noexcept {

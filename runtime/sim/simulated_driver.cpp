@@ -53,6 +53,7 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
             progress(operation.fd);
             return;
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::send_many:
             if (end == nullptr) {
                 complete(driver, operation, -EBADF);

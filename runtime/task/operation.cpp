@@ -13,13 +13,24 @@
 
 namespace peal::detail {
 
+namespace {
+
+/// EOPNOTSUPP: this socket does not do it. ENOMEM, ENOBUFS: the user has as much memory locked as is allowed (RLIMIT_MEMLOCK), the socket as much in its
+/// notifications (net.core.optmem_max).
+bool is_refusal_of_zero_copy(int error_number) noexcept {
+    return error_number == EOPNOTSUPP || error_number == ENOMEM || error_number == ENOBUFS;
+}
+
+}  // namespace
+
 const char* operation_name(operation_kind kind) noexcept {
     switch (kind) {
         case operation_kind::nop: return "nop";
         case operation_kind::accept: return "accept";
         case operation_kind::connect: return "connect";
         case operation_kind::receive: return "recv";
-        case operation_kind::send: return "send";
+        case operation_kind::send:
+        case operation_kind::send_zero_copy: return "send";
         case operation_kind::receive_lease: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
@@ -84,6 +95,10 @@ size_operation::size_operation(operation_kind kind, int fd, const void* data, st
 }
 
 bool size_operation::next_round(operation& self) noexcept {
+    if (self.kind == operation_kind::send_zero_copy && self.outcome < 0 && is_refusal_of_zero_copy(-self.outcome)) {
+        self.kind = operation_kind::send;
+        return true;
+    }
     if (self.outcome <= 0) return false;  // the end, or a failure: it is reported
     auto moved = static_cast<std::uint64_t>(self.outcome);
     if (moved >= self.length) return false;

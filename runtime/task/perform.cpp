@@ -42,6 +42,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::connect:
         case operation_kind::receive:
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
@@ -104,6 +105,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::connect:
         case operation_kind::receive:
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:

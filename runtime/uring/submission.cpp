@@ -39,6 +39,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::connect: return IORING_OP_CONNECT;
         case operation_kind::receive: return IORING_OP_RECV;
         case operation_kind::send: return IORING_OP_SEND;
+        case operation_kind::send_zero_copy: return IORING_OP_SEND_ZC;
         case operation_kind::receive_lease: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
@@ -94,6 +95,7 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.ioprio = IORING_RECVSEND_POLL_FIRST;
             [[fallthrough]];
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
             entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(std::min(op.length, longest_transfer));

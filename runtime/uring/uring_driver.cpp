@@ -34,6 +34,19 @@ bool is_filled(detail::operation_kind kind) noexcept {
 /// ERESTART_RESTARTBLOCK; an openat of a FIFO that is canceled, on Linux 6.18).
 bool is_interruption(std::int32_t result) noexcept { return result <= -512 && result >= -516; }
 
+/// Of a request with several completions, the first one is the answer, and the last one the end: until then the buffer of a zero-copy send, say, is the
+/// kernel's. False: more is to come.
+bool is_last(detail::operation& operation, std::int32_t& result, std::uint32_t flags) noexcept {
+    const bool has_more = (flags & IORING_CQE_F_MORE) != 0;
+    if (!std::exchange(operation.has_more, has_more)) {
+        if (operation.kind == detail::operation_kind::raw) operation.flags = flags;
+        if (!has_more) return true;
+        operation.outcome = result;
+    }
+    result = operation.outcome;
+    return !has_more;
+}
+
 }  // namespace
 
 uring_driver::uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere)
@@ -94,6 +107,9 @@ void uring_driver::hand_over() noexcept {
 }
 
 void uring_driver::begin(detail::operation& operation) noexcept {
+    if (operation.kind == detail::operation_kind::send_zero_copy && !ring_.supports(IORING_OP_SEND_ZC)) {
+        operation.kind = detail::operation_kind::send;  // Linux before 6.0
+    }
     operation.injected = fault_of(operation);
     if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
         if (lending_ == lending::not_yet) prepare_lending();
@@ -192,16 +208,6 @@ void uring_driver::take_filled(detail::operation& operation, std::uint16_t index
     operation.extra = lent_.pool;
 }
 
-/// True: it was the last completion. The first one is the answer.
-bool uring_driver::take_raw(detail::operation& operation, std::int32_t result, std::uint32_t flags) noexcept {
-    if (!operation.has_more) {
-        operation.outcome = result;
-        operation.flags = flags;
-    }
-    operation.has_more = (flags & IORING_CQE_F_MORE) != 0;
-    return !operation.has_more;
-}
-
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
     auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
@@ -214,10 +220,7 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             return;
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
-        if (operation.kind == detail::operation_kind::raw && (user_data & tag_mask) == tag_operation) {
-            if (!take_raw(operation, result, flags)) return;
-            result = operation.outcome;
-        }
+        if ((user_data & tag_mask) == tag_operation && !is_last(operation, result, flags)) return;
         if ((user_data & tag_mask) == tag_cancel) {
             cancel_answered(operation, ready);
         } else {

@@ -54,7 +54,6 @@ class uring_driver final : public driver {
     void prepare_lending() noexcept;
     bool lend_own(detail::operation& operation) noexcept;
     void feed(detail::work_list& ready) noexcept;
-    bool take_raw(detail::operation& operation, std::int32_t result, std::uint32_t flags) noexcept;
     void take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept;
     void arm_wake() noexcept;
 

@@ -24,6 +24,7 @@ enum class operation_kind : std::uint8_t {
     connect,        // fd, address: sockaddr, length
     receive,        // fd, address, length, flags: MSG_*
     send,           // fd, address, length, flags: MSG_*
+    send_zero_copy, // as send; ends when the kernel has let go of the memory, so mostly when the peer has acknowledged
     receive_many,   // fd, address: buffers, length: count
     send_many,      // fd, address: buffers, length: count
     wait_writable,  // fd -> until a write would not wait, or fails
@@ -121,7 +122,7 @@ class PEAL_EXPORT size_operation : public operation {
 
   protected:
     explicit size_operation(operation_kind kind) noexcept : operation(kind) {}
-    /// The step of rounds::all.
+    /// The step of rounds::all. What cannot be sent without a copy goes on as a plain send.
     static bool next_round(operation& self) noexcept;
 
   private:

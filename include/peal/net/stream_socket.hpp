@@ -11,6 +11,11 @@
 #include <peal/io/buffer.hpp>
 #include <peal/io/lease.hpp>
 #include <peal/net/socket.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal::fs {
+class file;
+}
 
 namespace peal::net {
 
@@ -78,6 +83,16 @@ class PEAL_EXPORT stream_socket {
     [[nodiscard]] detail::vectored_operation write(std::span<const io::const_buffer> pieces) noexcept;
     [[nodiscard]] detail::vectored_operation write_all(std::span<io::const_buffer> pieces) noexcept;
 
+    /// Writes `length` bytes of a file, from `offset` on; gives the number, which is less where the file ends before. Position and content of the file stay.
+    ///
+    /// Cancellation: one that comes before any byte has gone throws. After that the number of bytes that went is the result, and the next operation is
+    ///               the one that is canceled.
+    /// Lifetime:     both may be closed while it runs: of the stream that ends it by broken_pipe, of the file nothing is noticed.
+    /// Errors:       those of the file ("read") and of the stream ("send"); how much went before is not told.
+    /// Allocates:    its coroutine frame, with 32 KiB on the way.
+    /// Kernel:       reads and sends in turns; runtime/net/send_file.cpp says what was measured beside sendfile and splice.
+    [[nodiscard]] task<std::uint64_t> send_file(const fs::file& from, std::uint64_t offset, std::uint64_t length);
+
     /// Sends the end of the stream; reading goes on. Does not block.
     void shutdown_write();
     /// Reading is over: what waits for bytes ends with 0, and so do later reads once they have taken what was there. Writing goes on. A TCP peer
@@ -105,6 +120,7 @@ class PEAL_EXPORT stream_socket {
     ~stream_socket() = default;
 
     detail::socket_handle socket_;
+    std::uint32_t zero_copy_from_ = 0;  // bytes; see tcp_stream::set_zero_copy(). 0: never
 };
 
 }  // namespace peal::net
