@@ -123,7 +123,7 @@ std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readine
     if (operation.kind != detail::operation_kind::receive_lease) return attempt(operation, known);
     if (lender_ == nullptr && (lender_ = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
     std::uint16_t index;
-    if (lender_->take(lease_pool::wish::some, &index, 1) == 0) return no_buffer;
+    if (lender_->take(lease_pool::wish::some, &index, 1) == 0) return lender_->has_none() ? -ENOMEM : no_buffer;
     ++taken_;
     std::byte* buffer = lender_->address_of(index);
     unpoison(buffer, lease_pool::buffer_bytes);

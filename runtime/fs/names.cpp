@@ -33,6 +33,8 @@ task<void> make_directories(std::string path, std::uint32_t permissions) {
         auto asking = fs::stat(part);
         auto existing = co_await as_result(asking);
         if (existing && existing->type == file_type::directory) continue;
+        // There is something, and we could not see what: that is what went wrong, and not that it exists.
+        if (!existing && made.error().code() == std::errc::file_exists) existing.error().raise();
         throw std::system_error(made.error().code(), "mkdir " + part);
     }
 }
