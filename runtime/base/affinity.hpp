@@ -24,6 +24,11 @@ class affinity {
         }
         return affinity(0);
     }
+    /// The calling thread may use one CPU only. Needs no memory; on a machine of more than CPU_SETSIZE CPUs it says no, whatever holds.
+    static bool is_of_one_cpu() noexcept {
+        cpu_set_t set;
+        return ::sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+    }
     /// One CPU. Requires: 0 <= cpu.
     static affinity of_cpu(int cpu) {
         affinity one(cpu + 1);

@@ -6,12 +6,13 @@
 
 #include <cstdlib>
 
+#include "memory_faults.hpp"
 #include "sanitizer.hpp"
 
 namespace peal::rt {
 
 // By malloc and not by mmap, so that leak checkers look into them.
-void* allocate_pages(std::size_t bytes) noexcept { return std::aligned_alloc(bytes, bytes); }
+void* allocate_pages(std::size_t bytes) noexcept { return memory_is_refused() ? nullptr : std::aligned_alloc(bytes, bytes); }
 
 void free_pages(void* pages, std::size_t bytes) noexcept {
     unpoison(pages, bytes);

@@ -124,7 +124,7 @@ std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readine
     if (operation.kind != detail::operation_kind::receive_lease) return attempt(operation, known);
     if (lent_.pool == nullptr && (lent_.pool = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
     std::uint16_t index;
-    if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) return no_buffer;
+    if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) return lent_.pool->has_none() ? -ENOMEM : no_buffer;
     ++lent_.taken;
     std::byte* buffer = lent_.pool->address_of(index);
     unpoison(buffer, lease_pool::buffer_bytes);

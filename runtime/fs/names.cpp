@@ -33,7 +33,12 @@ task<void> make_directories(std::string path, std::uint32_t permissions) {
         auto asking = fs::stat(part);
         auto existing = co_await as_result(asking);
         if (existing && existing->type == file_type::directory) continue;
-        std::error_code why = existing && made.error().code() == std::errc::file_exists ? std::make_error_code(std::errc::not_a_directory) : made.error().code();
+        // There is something, and we could not see what: that is what went wrong, and not that it exists.
+        std::error_code why = made.error().code();
+        if (why == std::errc::file_exists) {
+            if (!existing) existing.error().raise();
+            why = std::make_error_code(std::errc::not_a_directory);
+        }
         throw std::system_error(why, "mkdir " + part);
     }
 }

@@ -29,7 +29,9 @@ class removal {
     removal(const removal&) = delete;
     removal& operator=(const removal&) = delete;
     ~removal() {
-        for (level& each : levels_) ::closedir(each.folder);
+        for (level& each : levels_) {
+            if (each.folder != nullptr) ::closedir(each.folder);
+        }
     }
 
     /// True: there is more to do. On a blocking thread.
@@ -65,16 +67,18 @@ class removal {
     }
 
     void enter(int parent, const std::string& name) {
+        levels_.push_back({nullptr, name});  // first: an open folder must not go without an owner
         int fd = ::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         DIR* folder = fd >= 0 ? ::fdopendir(fd) : nullptr;
+        levels_.back().folder = folder;
         if (folder == nullptr) {
             int error_number = errno;
             if (fd >= 0) ::close(fd);
+            levels_.pop_back();
             errno = error_number;
             if (errno == ENOENT) return;  // somebody else removes, too
             fail("opendir", levels_.empty() ? std::string() : name);
         }
-        levels_.push_back({folder, name});
     }
 
     void step() {

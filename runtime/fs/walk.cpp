@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <new>
 
 #include <peal/detail/blocking_call.hpp>
 
@@ -43,15 +44,21 @@ class directory_walk::state {
     state(const state&) = delete;
     state& operator=(const state&) = delete;
     ~state() {
-        for (level& each : levels_) ::closedir(each.folder);
+        for (level& each : levels_) {
+            if (each.folder != nullptr) ::closedir(each.folder);
+        }
     }
 
     /// On a blocking thread; others wait for it there.
     std::vector<entry> read_batch() {
         std::lock_guard guard(mutex_);
+        // What was read and could not be kept is lost: from then on each call says so, and none ends a walk that has left something out.
+        if (failed_) throw std::bad_alloc();
+        failed_ = true;
         std::vector<entry> batch;
         if (!begun_) begin(batch);
         while (batch.size() < batch_size_ && !levels_.empty()) step(batch);
+        failed_ = false;
         return batch;
     }
 
@@ -76,14 +83,17 @@ class directory_walk::state {
     }
 
     void enter(int parent, const char* name, const std::string& path, int flags, std::vector<entry>& batch) {
+        levels_.push_back({nullptr, path.back() == '/' ? path : path + '/'});  // first: an open folder must not go without an owner
         int fd = ::openat(parent, name, flags);
         DIR* folder = fd >= 0 ? ::fdopendir(fd) : nullptr;
-        batch.emplace_back(path, file_type::directory, folder != nullptr ? 0 : errno);
-        if (folder == nullptr) {
+        int error_number = errno;
+        if (folder != nullptr) {
+            levels_.back().folder = folder;
+        } else {
+            levels_.pop_back();
             if (fd >= 0) ::close(fd);
-            return;
         }
-        levels_.push_back({folder, path.back() == '/' ? path : path + '/'});
+        batch.emplace_back(path, file_type::directory, folder != nullptr ? 0 : error_number);
     }
 
     void step(std::vector<entry>& batch) {
@@ -109,8 +119,9 @@ class directory_walk::state {
     std::string root_;
     std::size_t batch_size_;
     std::size_t depth_;
-    std::mutex mutex_;  // guards the two below
+    std::mutex mutex_;  // guards what is below
     bool begun_ = false;
+    bool failed_ = false;
     std::vector<level> levels_;
 };
 

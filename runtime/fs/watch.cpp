@@ -62,13 +62,20 @@ class change_watch::state {
                 if (fd >= 0) ::close(fd);
             }
         } const found{::open(path.c_str(), O_PATH | O_CLOEXEC)};
+        std::map<int, std::string> added;  // its node is made first: a watch whose path is not known would tell of nothing
+        added.emplace(-1, path);
+        const std::string itself = "/proc/self/fd/" + std::to_string(found.fd);
         int number = -1;
         if (found.fd >= 0) {
             std::lock_guard guard(mutex_);  // what happens from now on must find the path
-            const std::string itself = "/proc/self/fd/" + std::to_string(found.fd);
             number = ::inotify_add_watch(fd_, itself.c_str(), told);
             if (number < 0 && errno == ENOENT) number = ::inotify_add_watch(fd_, path.c_str(), told);
-            if (number >= 0) paths_[number] = path;
+            if (number >= 0) {
+                auto node = added.extract(added.begin());
+                node.key() = number;
+                paths_.erase(number);
+                paths_.insert(std::move(node));
+            }
         }
         if (number < 0) {
             const int error_number = errno;
@@ -100,9 +107,13 @@ class change_watch::state {
             inotify_event event;
             std::memcpy(&event, buffer_.data() + begin_, sizeof event);
             const char* name = reinterpret_cast<const char*>(buffer_.data()) + begin_ + sizeof event;
-            begin_ += sizeof event + event.len;
+            std::size_t next = begin_ + sizeof event + event.len;
             std::optional<change::kind> what = kind_of(event.mask);
-            if (!what) continue;
+            if (!what) {
+                begin_ = next;
+                continue;
+            }
+            std::string in_folder(name, event.len != 0 ? ::strnlen(name, event.len) : 0);
             std::string path;
             {
                 std::lock_guard guard(mutex_);
@@ -110,7 +121,7 @@ class change_watch::state {
                 if (found != paths_.end()) path = found->second;
                 if (*what == change::kind::ended && found != paths_.end()) paths_.erase(found);
             }
-            std::string in_folder(name, event.len != 0 ? ::strnlen(name, event.len) : 0);
+            begin_ = next;  // not before: if there was no memory for it, it is still the next
             return change(*what, std::move(path), std::move(in_folder), (event.mask & IN_ISDIR) != 0, event.cookie);
         }
         return std::nullopt;

@@ -80,6 +80,21 @@ class race {
     static task<> happening(event& awaited) { co_await awaited.wait(); }
 
     task<tcp_stream> attempt(std::size_t i) {
+        // However it ends (there may be no memory for what it awaits), the next one must not wait for it for ever.
+        class passing_on {
+          public:
+            explicit passing_on(progress& mine) noexcept : mine_(mine) {}
+            passing_on(const passing_on&) = delete;
+            passing_on& operator=(const passing_on&) = delete;
+            ~passing_on() {
+                mine_.failed.set();
+                mine_.began.set();
+            }
+
+          private:
+            progress& mine_;
+        };
+        passing_on guard(attempts_[i]);
         if (i != 0) {
             progress& before = attempts_[i - 1];
             co_await before.began.wait();
@@ -92,7 +107,6 @@ class race {
         result<tcp_stream> connected = co_await as_result(std::move(connecting));
         if (connected) co_return std::move(*connected);
         mine.failure = connected.error();
-        mine.failed.set();
         connected.error().raise();
     }
 

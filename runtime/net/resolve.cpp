@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <exception>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 
@@ -46,6 +48,7 @@ std::vector<address> look_up(const std::string& host, const std::string& service
     hints.ai_family = family_of(family);
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_ADDRCONFIG;
+    std::string what = "resolve " + host + ':' + service;
     addrinfo* found = nullptr;
     int code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
     // A machine with nothing but loopback has "no address configured": ask again for any.
@@ -53,7 +56,7 @@ std::vector<address> look_up(const std::string& host, const std::string& service
         hints.ai_flags = 0;
         code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
     }
-    std::string what = "resolve " + host + ':' + service;
+    std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
     if (code == EAI_SYSTEM) throw std::system_error(errno, std::system_category(), what);
     if (code != 0) throw std::system_error(code, the_resolver_category(), what);
     std::vector<address> addresses;
@@ -62,7 +65,6 @@ std::vector<address> look_up(const std::string& host, const std::string& service
             addresses.push_back(address::from_system(each->ai_addr, each->ai_addrlen));
         }
     }
-    ::freeaddrinfo(found);
     if (addresses.empty()) throw std::system_error(EAI_NONAME, the_resolver_category(), what);
     return addresses;
 }
@@ -134,16 +136,10 @@ class resolver::memory {
     void end(const std::string& key, lookup& ended) noexcept {
         std::lock_guard guard(mutex_);
         running_.erase(key);
-        if (ended.found.empty() || options_.remember_for().count() <= 0 || options_.capacity() == 0) return;
-        if (answers_.size() >= options_.capacity()) {
-            answers_.erase(std::min_element(answers_.begin(), answers_.end(),
-                                            [](const auto& a, const auto& b) { return a.second.good_until < b.second.good_until; }));
-        }
         try {
-            answer remembered{ended.found, std::chrono::steady_clock::now() + options_.remember_for()};
-            answers_.insert_or_assign(key, std::move(remembered));
+            remember(key, ended);
         } catch (const std::bad_alloc&) {
-            // no memory: it is asked for again next time
+            // It is asked for again the next time. Those who wait for this answer must hear of it.
         }
     }
 
@@ -160,6 +156,17 @@ class resolver::memory {
     std::atomic<std::uint64_t> lookups_total{0};  // metric: orders nothing
 
   private:
+    /// Requires: mutex_ is held.
+    void remember(const std::string& key, const lookup& ended) {
+        if (ended.found.empty() || options_.remember_for().count() <= 0 || options_.capacity() == 0) return;
+        if (answers_.size() >= options_.capacity()) {
+            answers_.erase(std::min_element(answers_.begin(), answers_.end(),
+                                            [](const auto& a, const auto& b) { return a.second.good_until < b.second.good_until; }));
+        }
+        answer known{ended.found, std::chrono::steady_clock::now() + options_.remember_for()};
+        answers_.insert_or_assign(key, std::move(known));
+    }
+
     const resolver_options options_;
     mutable std::mutex mutex_;  // held for some lines, never across an await
     std::map<std::string, answer> answers_;                      // guarded by mutex_
@@ -179,11 +186,13 @@ task<std::vector<address>> resolver::resolve(std::string host, std::string servi
             memory_->lookups_total.fetch_add(1, std::memory_order_relaxed);
             std::exception_ptr other;
             try {
-                shared.found = co_await ask_system(host, service, memory_->family());
-            } catch (const std::system_error& failure) {
-                shared.failure = error::from_exception(failure);
-                shared.is_abandoned = shared.failure->is_canceled();
-            } catch (...) {  // no memory
+                try {
+                    shared.found = co_await ask_system(host, service, memory_->family());
+                } catch (const std::system_error& failure) {
+                    shared.failure = error::from_exception(failure);
+                    shared.is_abandoned = shared.failure->is_canceled();
+                }
+            } catch (...) {  // no memory, perhaps for the text of the error
                 other = std::current_exception();
                 shared.is_abandoned = true;
             }

@@ -79,12 +79,12 @@ pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options))
 pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}
 
 pool::~pool() {
-    shutdown_report report = shutdown(core_->drain_timeout, core_->stop_timeout);
-    if (report.not_stopped.empty()) {
+    const rt::end_report& report = scheduler_->shutdown(core_->drain_timeout, core_->stop_timeout);
+    if (report.left == 0) {
         core_->blocking.finish();  // before the scheduler goes: the last job may still be telling it that it is done
         return;
     }
-    std::fprintf(stderr, "peal: pool destroyed while %zu tasks did not stop; they are abandoned:\n", report.not_stopped.size());
+    std::fprintf(stderr, "peal: pool destroyed while %llu tasks did not stop; they are abandoned:\n", static_cast<unsigned long long>(report.left));
     for (const std::string& name : report.not_stopped) std::fprintf(stderr, "peal:   %s\n", name.c_str());
     // What is left may still be reached by handles and by the kernel: it stays allocated for ever.
     static_cast<void>(core_.release());
@@ -127,11 +127,11 @@ pool_counts pool::counts() const noexcept {
 }
 
 shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) {
-    rt::end_report ended = scheduler_->shutdown(drain, stop);
+    const rt::end_report& ended = scheduler_->shutdown(drain, stop);
     shutdown_report report;
     report.drained = ended.drained;
     report.canceled = ended.canceled;
-    report.not_stopped = std::move(ended.not_stopped);
+    report.not_stopped = ended.not_stopped;
     return report;
 }
 

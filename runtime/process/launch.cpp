@@ -20,6 +20,8 @@
 #include <system_error>
 #include <vector>
 
+#include "reaper.hpp"
+
 namespace peal::process {
 
 std::vector<std::string> command::full_environment() const {
@@ -50,6 +52,12 @@ using process::standard_stream;
 
 descriptor::~descriptor() {
     if (fd_ >= 0) ::close(fd_);
+}
+
+launched::~launched() {
+    if (pidfd.get() < 0) return;
+    ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+    reap_later(pidfd.release());
 }
 
 namespace {
@@ -180,9 +188,9 @@ launched launch(const command& what) {
 
     std::vector<char*> argument_pointers = pointers_to(arguments);
     std::vector<char*> environment_pointers = pointers_to(environment);
-    check(::posix_spawnp(&made.pid, what.program().c_str(), actions.get(), how.get(), argument_pointers.data(),
-                         environment_pointers.data()),
-          "posix_spawn " + what.program());
+    std::string doing = "posix_spawn " + what.program();  // no memory is asked for once the program runs
+    check(::posix_spawnp(&made.pid, what.program().c_str(), actions.get(), how.get(), argument_pointers.data(), environment_pointers.data()),
+          doing);
 
     made.pidfd = descriptor(static_cast<int>(::syscall(SYS_pidfd_open, made.pid, 0)));  // close-on-exec by itself
     if (made.pidfd.get() < 0) {

@@ -28,10 +28,14 @@ class descriptor {
     int fd_ = -1;
 };
 
-/// A program that runs, and this process's ends of its pipes.
+/// A program that runs, and this process's ends of its pipes. One that nobody took over (there was no memory for what would own it) is killed, and no
+/// zombie is left: whoever takes it, takes `pidfd`.
 class launched {
   public:
     launched() noexcept = default;
+    launched(launched&&) noexcept = default;
+    launched& operator=(launched&&) = delete;
+    ~launched();
     int pid = 0;
     descriptor pidfd;
     descriptor pipes[3];

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <new>
 #include <optional>
 #include <system_error>
 
@@ -32,8 +34,10 @@ struct live_schedulers {
 };
 
 live_schedulers& the_live_schedulers() noexcept {
-    static auto* instance = new live_schedulers;  // never destroyed: pools may be statics
-    return *instance;
+    // Never destroyed: pools may be statics. Needs no memory: whoever asks cannot fail.
+    alignas(live_schedulers) static std::byte memory[sizeof(live_schedulers)];
+    static live_schedulers& made = *::new (memory) live_schedulers;
+    return made;
 }
 
 }  // namespace
@@ -45,7 +49,16 @@ scheduler::scheduler(scheduler_settings settings) : settings_(std::move(settings
     live.all.push_back(this);
 }
 
-scheduler::~scheduler() { PEAL_ASSERT(threads_.empty(), "a scheduler was destroyed before shutdown()"); }
+scheduler::~scheduler() {
+    PEAL_ASSERT(threads_.empty(), "a scheduler was destroyed before shutdown()");
+    leave_live();  // of a pool that could not be made there was no shutdown
+}
+
+void scheduler::leave_live() noexcept {
+    live_schedulers& live = the_live_schedulers();
+    std::lock_guard guard(live.mutex);
+    std::erase(live.all, this);
+}
 
 // ---- start ------------------------------------------------------------------------------------------------------------------
 
@@ -77,8 +90,9 @@ void scheduler::start_without_threads(const driver_factory& make_driver) {
 }
 
 void scheduler::thread_main(worker& worker, const driver_factory& make_driver) noexcept {
-    std::string name = (settings_.name + '/' + std::to_string(worker.index())).substr(0, 15);
-    pthread_setname_np(pthread_self(), name.c_str());
+    char name[16];  // nobody takes an exception from here: no memory is asked for
+    std::snprintf(name, sizeof name, "%s/%u", settings_.name.c_str(), worker.index());
+    pthread_setname_np(pthread_self(), name);
     std::exception_ptr failure;
     try {
         if (std::optional<int> cpu = cpu_of(worker.index())) {
@@ -268,7 +282,7 @@ bool scheduler::wait_until_ended(std::chrono::steady_clock::time_point deadline)
     return true;
 }
 
-end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept {
+const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept {
     PEAL_ASSERT(this_worker() == nullptr,
                 "a pool was shut down or destroyed by one of its own workers: it would wait for itself; do it from another thread");
     std::lock_guard guard(shutdown_mutex_);
@@ -293,10 +307,15 @@ end_report scheduler::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     const std::uint64_t left = ended ? 0 : counts().live();
     ended = left == 0;  // the last one may have ended just now
     if (!ended) {
-        outside_tasks_.append_names(report_.not_stopped);
-        for (auto& worker : workers_) worker->tasks().append_names(report_.not_stopped);
-        if (left > report_.not_stopped.size()) {
-            report_.not_stopped.push_back(std::to_string(left - report_.not_stopped.size()) + " tasks in scopes");
+        report_.left = left;
+        try {
+            outside_tasks_.append_names(report_.not_stopped);
+            for (auto& worker : workers_) worker->tasks().append_names(report_.not_stopped);
+            if (left > report_.not_stopped.size()) {
+                report_.not_stopped.push_back(std::to_string(left - report_.not_stopped.size()) + " tasks in scopes");
+            }
+        } catch (const std::bad_alloc&) {
+            // Some go without a name: that the pool ends matters more.
         }
     }
     end_threads(ended ? phase::ending : phase::abandon);
@@ -325,11 +344,7 @@ void scheduler::end_threads(phase how) noexcept {
         for (auto& thread : threads_) thread.join();
     }
     threads_.clear();
-    {
-        live_schedulers& live = the_live_schedulers();
-        std::lock_guard guard(live.mutex);
-        std::erase(live.all, this);
-    }
+    leave_live();
     while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     phase_.store(phase::over, std::memory_order_relaxed);  // for assertions: whoever comes now has not waited for shutdown()
@@ -366,14 +381,14 @@ void report_unhandled(std::exception_ptr failure, const context& task, scheduler
         ++left_out;
         return;
     }
-    std::string who = "an unnamed task";
-    if (task.name()[0] != '\0') who = std::string("task '") + task.name() + "'";
+    bool has_name = task.name()[0] != '\0';
+    const char* who[] = {has_name ? "task '" : "an unnamed task", task.name(), has_name ? "'" : ""};
     try {
         std::rethrow_exception(std::move(failure));
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "peal: %s failed and nobody awaits it: %s\n", who.c_str(), error.what());
+        std::fprintf(stderr, "peal: %s%s%s failed and nobody awaits it: %s\n", who[0], who[1], who[2], error.what());
     } catch (...) {
-        std::fprintf(stderr, "peal: %s failed and nobody awaits it: exception of unknown type\n", who.c_str());
+        std::fprintf(stderr, "peal: %s%s%s failed and nobody awaits it: exception of unknown type\n", who[0], who[1], who[2]);
     }
 }
 

@@ -51,7 +51,8 @@ struct task_counts {
 struct end_report {
     bool drained = false;
     std::uint64_t canceled = 0;
-    std::vector<std::string> not_stopped;
+    std::uint64_t left = 0;                // did not stop
+    std::vector<std::string> not_stopped;  // their names, as far as there was memory for them
 };
 
 class scheduler {
@@ -130,7 +131,7 @@ class scheduler {
     void request_stop_all() noexcept;
 
     /// P7: stop accepting from outside, drain, stop accepting, ask to stop, wait, report; then the workers end. Not on one of its workers (asserted). Idempotent.
-    end_report shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept;
+    const end_report& shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept;
 
     bool may_end() const noexcept { return phase_.load(std::memory_order_seq_cst) == phase::ending; }       // [S1]
     bool must_end_now() const noexcept { return phase_.load(std::memory_order_relaxed) == phase::abandon; }  // looked at again and again
@@ -170,6 +171,7 @@ class scheduler {
     };
 
     void thread_main(worker& worker, const driver_factory& make_driver) noexcept;
+    void leave_live() noexcept;
     bool wait_until_ended(std::chrono::steady_clock::time_point deadline) noexcept;
     void end_threads(phase how) noexcept;
 

@@ -3,6 +3,7 @@
 #include <peal/task/scope.hpp>
 
 #include <mutex>
+#include <new>
 
 #include <peal/detail/this_thread.hpp>
 #include <peal/detail/thread_mutex.hpp>
@@ -28,7 +29,11 @@ void scope::child_list::take(task_list& self, std::exception_ptr failure, const 
         is_first = !std::exchange(list.failed, true);
         is_kept = list.owner() != nullptr && list.others.size() < kept;  // without a task nobody joins
         if (is_kept && is_first) list.first = failure;
-        if (is_kept && !is_first) list.others.push_back(failure);
+        try {
+            if (is_kept && !is_first) list.others.push_back(failure);
+        } catch (const std::bad_alloc&) {
+            is_kept = false;  // the handler gets it: it must not go unseen
+        }
     }
     if (!is_kept) rt::report_unhandled(std::move(failure), task, task.scheduler());
     if (is_first) list.request_stop_all();

@@ -26,7 +26,7 @@ constexpr int waits_between_trials = 32;
 struct experience {
     int score = 1;
     int until_trial = waits_between_trials;
-    bool has_one_cpu = rt::affinity::of_this_thread().cpus().size() == 1;
+    bool has_one_cpu = rt::affinity::is_of_one_cpu();
 };
 
 // state_   [B1] told: release exchange / waits: acquire CAS, acquire loads: the waiter sees what the task has left. Who finds that the waiter

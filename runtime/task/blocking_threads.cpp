@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -70,7 +71,9 @@ bool blocking_threads::start_thread() noexcept {
 
 void blocking_threads::thread_main() noexcept {
     static_cast<void>(cpus_.apply_to_this_thread());  // refused: they are not allowed any more; then it stays where it is
-    pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+    char name[16];
+    std::snprintf(name, sizeof name, "%s", name_.c_str());
+    pthread_setname_np(pthread_self(), name);
     std::unique_lock lock(mutex_);
     for (;;) {
         if (first_ != nullptr) {

@@ -44,9 +44,13 @@ struct block {
 // Written once each. [U2] release / acquire: the block is cleared before it is seen.
 constinit detail::atomic<block*> blocks[block_count] = {};
 
+/// False for negative numbers, too, and the simulation's.
+bool is_counted(int fd) noexcept { return static_cast<unsigned>(fd) < block_size * block_count; }
+
+/// Null: it is not counted, or there is no memory for a block that it is the first of.
 use* use_of(int fd) noexcept {
     auto number = static_cast<unsigned>(fd);
-    if (number >= block_size * block_count) return nullptr;  // negative, too, and the simulation's
+    if (!is_counted(fd)) return nullptr;
     detail::atomic<block*>& place = blocks[number / block_size];
     block* found = place.load(std::memory_order_acquire);  // [U2]
     if (found == nullptr) {
@@ -84,8 +88,12 @@ bool is_simulated_here() noexcept {
 
 }  // namespace
 
-void begin_use(int fd) noexcept {
-    if (auto* word = word_of(fd)) word->fetch_add(1, std::memory_order_acq_rel);  // [U1]
+bool begin_use(int fd) noexcept {
+    auto* word = word_of(fd);
+    // Uncounted, its end would take away the count of another, and its descriptor could be closed and its number be given away under it.
+    if (word == nullptr) return !is_counted(fd);
+    word->fetch_add(1, std::memory_order_acq_rel);  // [U1]
+    return true;
 }
 
 left_to_close end_use(int fd) noexcept {
@@ -123,11 +131,11 @@ void forget_failed_sync(int fd) noexcept {
     if (has_failed_sync(fd)) use_of(fd)->failed_sync.store(false, std::memory_order_relaxed);
 }
 
-descriptor_use::~descriptor_use() {
-    switch (end_use(fd_)) {
+void release_use(int fd) noexcept {
+    switch (end_use(fd)) {
         case left_to_close::nothing: break;
-        case left_to_close::socket: ::close(fd_); break;
-        case left_to_close::file: close_file(fd_); break;
+        case left_to_close::socket: ::close(fd); break;
+        case left_to_close::file: close_file(fd); break;
     }
 }
 

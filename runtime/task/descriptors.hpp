@@ -10,6 +10,7 @@
 // by the end of the last of them. Sockets are shut down at once: that ends their operations soon.
 
 #include <cstddef>
+#include <new>
 
 namespace peal::rt {
 
@@ -29,12 +30,16 @@ int set_socket_option(int fd, int level, int option, const void* value, std::siz
 /// Ends a connection by a reset, and what waits on it with connection_reset.
 void disconnect_socket(int fd) noexcept;
 
-/// An operation that names `fd` begins. Before the descriptor is closed, by the order of the program.
-void begin_use(int fd) noexcept;
+/// An operation that names `fd` begins. Before the descriptor is closed, by the order of the program. False: there is no memory to count it; then it
+/// must not begin.
+[[nodiscard]] bool begin_use(int fd) noexcept;
 
 enum class left_to_close : unsigned char { nothing, socket, file };
 /// It has ended. Not `nothing`: the descriptor was closed meanwhile, and this was the last operation: the caller closes it now.
 [[nodiscard]] left_to_close end_use(int fd) noexcept;
+
+/// end_use(), and closes it if it is to be closed.
+void release_use(int fd) noexcept;
 
 /// A sync of this descriptor has failed: what was written may be lost, and the system reports that once. Remembered until the number is given to
 /// another file, which says so by forget_failed_sync(). Numbers from 2^20 on are not remembered.
@@ -45,10 +50,13 @@ void forget_failed_sync(int fd) noexcept;
 /// Keeps the number of `fd` from being given to another file while one exists.
 class descriptor_use {
   public:
-    explicit descriptor_use(int fd) noexcept : fd_(fd) { begin_use(fd); }
+    /// Throws std::bad_alloc.
+    explicit descriptor_use(int fd) : fd_(fd) {
+        if (!begin_use(fd)) throw std::bad_alloc();
+    }
     descriptor_use(const descriptor_use&) = delete;
     descriptor_use& operator=(const descriptor_use&) = delete;
-    ~descriptor_use();
+    ~descriptor_use() { release_use(fd_); }
 
   private:
     int fd_;

@@ -25,6 +25,7 @@
 #include <new>
 #include <utility>
 
+#include "../base/memory_faults.hpp"
 #include "../base/pages.hpp"
 #include "frame_cache.hpp"
 
@@ -156,8 +157,10 @@ void frame_registry::give_idle(frame_cache& cache) noexcept {
 }
 
 frame_registry& the_frame_registry() noexcept {
-    static auto* instance = new frame_registry;
-    return *instance;
+    // Without memory of its own: whoever asks first may be one who only frees, and must not fail.
+    alignas(frame_registry) static std::byte memory[sizeof(frame_registry)];
+    static frame_registry& made = *::new (memory) frame_registry;
+    return made;
 }
 
 namespace {
@@ -194,7 +197,9 @@ void acquire_cache() {
     static_cast<void>(guard);
 }
 
-/// A destructor of a thread-local object touches frames after this thread has given its cache back.
+/// A destructor of a thread-local object touches frames after this thread has given its cache back; or a test wants to be asked for each frame.
+bool has_no_cache() noexcept { return thread_is_ending || rt::the_memory_fault != nullptr; }
+
 template <class Use>
 auto with_late_cache(Use use) {
     frame_registry& caches = the_frame_registry();
@@ -214,9 +219,10 @@ void* allocate_frame(std::size_t size_bytes) {
         the_frame_registry().large_total.fetch_add(1, std::memory_order_relaxed);  // statistics
         return memory;
     }
+    if (rt::memory_is_refused()) [[unlikely]] throw std::bad_alloc();
     std::size_t size_class = frame_lists::class_of(size_bytes);
     if (this_frames == nullptr) [[unlikely]] {
-        if (thread_is_ending) {
+        if (has_no_cache()) {
             return with_late_cache([size_class](frame_cache& late) { return late.allocate(size_class); });
         }
         acquire_cache();
@@ -233,14 +239,22 @@ void free_frame(void* frame, std::size_t size_bytes) noexcept {
     }
     std::size_t size_class = frame_lists::class_of(size_bytes);
     if (this_frames == nullptr) [[unlikely]] {
-        if (thread_is_ending) {
+        if (has_no_cache()) {
             with_late_cache([&](frame_cache& late) {
                 late.release(frame, size_class);
                 late.send_off();
             });
             return;
         }
-        acquire_cache();
+        try {
+            acquire_cache();
+        } catch (const std::bad_alloc&) {
+            // No memory for a cache of this thread: the frame goes home at once.
+            auto* block = static_cast<free_block*>(frame);
+            static_cast<frame_cache*>(chunk_of(frame).owner)->remote.push_chain(*block, *block);
+            the_frame_registry().large_live.fetch_sub(1, std::memory_order_relaxed);  // statistics: only the sum of all counts means something
+            return;
+        }
     }
     static_cast<frame_cache*>(this_frames)->release(frame, size_class);
 }

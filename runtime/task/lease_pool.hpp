@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/spin_lock.hpp>
@@ -51,6 +52,11 @@ class lease_pool {
         some,  // makes new ones if none is free and the limit allows; if there are none, it is told when one comes back
         more,  // as `some`, but makes new ones in any case: there were none when they were needed, and that costs more than the cache does
     };
+    /// Nothing was made yet: there was no memory, and no lease will come back.
+    bool has_none() noexcept {
+        std::lock_guard guard(lock_);
+        return made_ == 0;
+    }
     /// Takes up to `most`; gives how many.
     unsigned take(wish wish, std::uint16_t* taken, unsigned most) noexcept;
     std::byte* address_of(std::uint16_t index) const noexcept {

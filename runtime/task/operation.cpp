@@ -68,13 +68,14 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
     handle = awaiting;
     owner = &task;
     home = driver;
-    if (!task.arm(*this)) {
-        outcome = -ECANCELED;
-        enqueue(*current_scheduler(), *this);  // by the queue: a loop that takes no notice of the stop lets others run, too
+    bool is_counted = rt::begin_use(fd);
+    if (is_counted && task.arm(*this)) {
+        driver->submit(*this);
         return true;
     }
-    rt::begin_use(fd);
-    driver->submit(*this);
+    if (is_counted) rt::release_use(fd);
+    outcome = is_counted ? -ECANCELED : -ENOMEM;
+    enqueue(*current_scheduler(), *this);  // by the queue: a loop that takes no notice of the stop lets others run, too
     return true;
 }
 

@@ -113,7 +113,7 @@ void uring_driver::begin(detail::operation& operation) noexcept {
     operation.injected = fault_of(operation);
     if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
         if (lending_ == lending::not_yet) prepare_lending();
-        if (lending_ == lending::by_operation && !lend_own(operation)) return;
+        if (lending_ != lending::by_the_kernel && !lend_own(operation)) return;
     }
     if (!ring_.supports(opcode_of(operation.kind)) && can_perform(operation.kind)) {
         perform_elsewhere(operation);
@@ -126,9 +126,9 @@ void uring_driver::begin(detail::operation& operation) noexcept {
 // ---- buffers that are lent ------------------------------------------------------------------------------------------------------
 
 void uring_driver::prepare_lending() noexcept {
-    lending_ = lending::by_operation;
     auto* made = new (std::nothrow) lease_pool(*this);
-    if (made == nullptr) return;
+    if (made == nullptr) return;  // the next one tries again
+    lending_ = lending::by_operation;
     if (!ring_.make_buffer_ring(lease_pool::limit)) {
         made->leave(0);
         return;
@@ -166,6 +166,9 @@ void uring_driver::feed(detail::work_list& ready) noexcept {
             operation.extra = lent_.pool;
             unpoison(operation.address, lease_pool::buffer_bytes);
             put_on_ring(operation);
+        } else if (lent_.pool->has_none()) {
+            ++operation.outstanding;
+            completed(operation, -ENOMEM, ready);  // no lease is out that could come back
         } else {
             without_buffer_.push_back(operation);
         }

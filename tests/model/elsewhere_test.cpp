@@ -97,7 +97,7 @@ int done_before = 0;
 
 /// The table makes its block when a number is first used, and keeps it: not in an execution.
 [[maybe_unused]] const bool block_is_made = [] {
-    peal::rt::begin_use(the_number);
+    static_cast<void>(peal::rt::begin_use(the_number));
     return peal::rt::end_use(the_number) == peal::rt::left_to_close::nothing;
 }();
 
@@ -108,19 +108,19 @@ void end_of_operation(int& done) {
 
 MODEL("descriptor: closed while its operation ends", settings().preempt(4).stale(4)) {
     closed = done_before = 0;
-    peal::rt::begin_use(the_number);
+    static_cast<void>(peal::rt::begin_use(the_number));
     model::parallel([&] { end_of_operation(done_before); }, [&] { peal::rt::close_socket(the_number); });
     model::check(closed == 1, "closed once");
     // The number is used again by whoever opens next.
-    peal::rt::begin_use(the_number);
+    static_cast<void>(peal::rt::begin_use(the_number));
     model::check(peal::rt::end_use(the_number) == peal::rt::left_to_close::nothing, "nothing is left of it");
 }
 
 MODEL("descriptor: closed while two operations end", settings().preempt(3).stale(3)) {
     closed = done_before = 0;
     int other = 0;
-    peal::rt::begin_use(the_number);
-    peal::rt::begin_use(the_number);
+    static_cast<void>(peal::rt::begin_use(the_number));
+    static_cast<void>(peal::rt::begin_use(the_number));
     model::parallel([&] { end_of_operation(done_before); }, [&] { end_of_operation(other); }, [&] { peal::rt::close_file(the_number); });
     model::check(closed == 1, "closed once");
 }
@@ -129,12 +129,12 @@ MODEL("descriptor: an operation begins and ends while another one does", setting
     closed = done_before = 0;
     model::parallel(
         [&] {
-            peal::rt::begin_use(the_number);
+            static_cast<void>(peal::rt::begin_use(the_number));
             end_of_operation(done_before);
         },
         [&] {
             int mine = 0;
-            peal::rt::begin_use(the_number);
+            static_cast<void>(peal::rt::begin_use(the_number));
             end_of_operation(mine);
         });
     model::check(closed == 0, "nobody closes");

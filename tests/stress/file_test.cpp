@@ -2,12 +2,16 @@
 
 // Files against shadow copies in memory: random reads, writes, truncations, syncs, stats and reopenings, some past the page cache, by several tasks with a
 // file each. What is read is compared byte by byte; at the end the whole file is.
+//
+// PEAL_STRESS_OPERATIONS=10000000 runs so many in all instead of for some seconds, or until PEAL_STRESS_SECONDS are over, if that is set, too. TMPDIR says
+// on which file system.
 
 #include <fcntl.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -142,10 +146,13 @@ peal::task<> one(std::string path, std::uint64_t seed, facts& all, std::uint64_t
     co_await subject.run(operations, clock);
 }
 
-peal::task<> several(const support::temp_folder& folder, facts& all, const support::stress_clock& clock) {
+constexpr std::uint64_t files = 8;
+
+peal::task<> several(const support::temp_folder& folder, facts& all, std::uint64_t operations, const support::stress_clock& clock) {
     peal::scope tasks;
-    for (std::uint64_t i = 0; i < 8; ++i) {
-        tasks.spawn(one, folder / std::to_string(i), i, std::ref(all), ~std::uint64_t{0}, std::cref(clock));
+    for (std::uint64_t i = 0; i < files; ++i) {
+        std::uint64_t share = operations / files + (i < operations % files ? 1 : 0);
+        tasks.spawn(one, folder / std::to_string(i), i, std::ref(all), share, std::cref(clock));
     }
     co_await tasks.join();
 }
@@ -155,11 +162,15 @@ peal::task<> several(const support::temp_folder& folder, facts& all, const suppo
 TEST_CASE("stress: files against shadow copies") {
     facts all;
     support::temp_folder folder;
-    support::stress_clock clock;
+    const std::uint64_t operations = support::stress_operations();
+    auto clock = support::stress_clock::beside_operations();
     peal::pool pool(peal::pool_options(2));
-    pool.run(several, std::cref(folder), std::ref(all), std::cref(clock));
+    auto begun = std::chrono::steady_clock::now();
+    pool.run(several, std::cref(folder), std::ref(all), operations, std::cref(clock));
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     CHECK(all.judged.text() == "");
     CHECK(all.operations > 100);
-    std::printf("%llu operations, %llu times past the page cache, by %s\n", static_cast<unsigned long long>(all.operations.load()),
-                static_cast<unsigned long long>(all.direct.load()), pool.driver_of(0));
+    std::printf("%llu operations in %.1f s, opened %llu times past the page cache, by %s\n",
+                static_cast<unsigned long long>(all.operations.load()), took.count(), static_cast<unsigned long long>(all.direct.load()),
+                pool.driver_of(0));
 }

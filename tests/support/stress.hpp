@@ -2,13 +2,14 @@
 #pragma once
 
 // stress: the seed and the time of a stress test. PEAL_STRESS_SEED repeats a run as far as threads allow; PEAL_STRESS_SECONDS sets
-// the time of each case.
+// the time of each case. A case that counts what it does takes PEAL_STRESS_OPERATIONS: so many, however long that takes, unless a time is given, too.
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <random>
 
 namespace support {
@@ -30,6 +31,13 @@ inline std::chrono::milliseconds stress_time() {
     const char* given = std::getenv("PEAL_STRESS_SECONDS");
     double seconds = given != nullptr ? std::atof(given) : 3.0;
     return std::chrono::milliseconds(static_cast<long>(1000 * (seconds > 0 ? seconds : 3.0)));
+}
+
+/// As many as anybody can do, if no number is given.
+inline std::uint64_t stress_operations() {
+    const char* given = std::getenv("PEAL_STRESS_OPERATIONS");
+    std::uint64_t count = given != nullptr ? std::strtoull(given, nullptr, 10) : 0;
+    return count != 0 ? count : std::numeric_limits<std::uint64_t>::max();
 }
 
 /// Random numbers of one thread or task; `stream` keeps several of them apart. The same with every standard library.
@@ -62,6 +70,13 @@ class counted {
 class stress_clock {
   public:
     explicit stress_clock(unsigned parts = 1) : end_(std::chrono::steady_clock::now() + stress_time() / parts) {}
+    /// Of a case that counts its operations.
+    static stress_clock beside_operations() {
+        stress_clock made;
+        bool is_counted = std::getenv("PEAL_STRESS_OPERATIONS") != nullptr;
+        if (is_counted && std::getenv("PEAL_STRESS_SECONDS") == nullptr) made.end_ = std::chrono::steady_clock::time_point::max();
+        return made;
+    }
     bool goes_on() const { return std::chrono::steady_clock::now() < end_; }
 
   private:

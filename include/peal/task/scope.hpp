@@ -88,7 +88,7 @@ class PEAL_EXPORT scope {
     class join_operation;
     /// Waits until all children have ended. Throws the first failure (on_error::stop_siblings).
     [[nodiscard("join() does nothing until it is awaited")]] join_operation join() noexcept;
-    /// Those that came after the first, at most 64 (children that were stopped rarely fail). After join().
+    /// Those that came after the first, at most 64 (children that were stopped rarely fail); the pool's handler gets the others. After join().
     const std::vector<std::exception_ptr>& other_failures() const noexcept { return children_.others; }
 
   private:
