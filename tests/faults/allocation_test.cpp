@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -556,19 +557,18 @@ void making_a_simulation(place&) {
 /// The table of uses has no place yet for a number like this one.
 peal::task<> with_a_high_descriptor(place& where) {
     static std::atomic<int> next{1024};
-    int number = next.fetch_add(256);
-    peal::fs::file data = co_await peal::fs::file::open(where.path("data"));
-    int copy = ::fcntl(data.native_handle(), F_DUPFD_CLOEXEC, number);
-    expect(copy >= 0, "no such descriptor");
-    peal::fs::file high(copy);
-    std::array<std::byte, 8> buffer;
-    std::size_t got = co_await high.read_at(0, buffer);
-    expect(got == 8, "file: a short read");
+    int number = next.fetch_add(512);
     auto ends = support::local_pair();
     tcp_stream far(::fcntl(ends.first.native_handle(), F_DUPFD_CLOEXEC, number));
+    expect(far.native_handle() == number, "no such descriptor");
     co_await ends.second.write_all(bytes_of("12345678"));
-    got = co_await far.read(buffer);
+    std::array<std::byte, 8> buffer;
+    std::size_t got = co_await far.read(buffer);
     expect(got == 8, "tcp: a short read");
+    peal::fs::file data = co_await peal::fs::file::open(where.path("data"));
+    peal::fs::file high(::fcntl(data.native_handle(), F_DUPFD_CLOEXEC, number + 256));
+    got = co_await high.read_at(0, buffer);
+    expect(got == 8, "file: a short read");
 }
 
 /// The end of what others do a moment later. `guard` is one against a hang.
@@ -675,6 +675,11 @@ peal::task<> serves(place& where) {
     co_await receiving_leases(where);
 }
 
+bool has_children() {
+    siginfo_t ended{};
+    return ::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 /// Everything again with one refusal; gives complaints.
 std::string try_with(const scenario& one, const std::string& folder, long refused, bool& met, bool& failed) {
     std::string complaints;
@@ -705,6 +710,7 @@ std::string try_with(const scenario& one, const std::string& folder, long refuse
     if (!becomes([&] { return support::open_descriptors() == descriptors; })) {
         complaints += std::to_string(support::open_descriptors()) + " descriptors instead of " + std::to_string(descriptors) + "; ";
     }
+    if (!becomes([] { return !has_children(); })) complaints += "a program is left; ";
     for (const auto& each : std::filesystem::directory_iterator(folder)) {
         std::string name = each.path().filename().string();
         if (name.find(".peal-temp-") != std::string::npos || name.find(".new-") != std::string::npos) complaints += name + " is left; ";
