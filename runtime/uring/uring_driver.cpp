@@ -257,6 +257,7 @@ void uring_driver::reap(detail::work_list& ready) noexcept {
         poll(ready);
         return;
     }
+    if (!ring_.has_completion()) return;
     std::lock_guard guard(lock_);
     reap_completions(ready);
 }
