@@ -32,7 +32,7 @@ bool is_filled(detail::operation_kind kind) noexcept {
 
 }  // namespace
 
-uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {}
+uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) { try_first(); }
 
 uring_driver::~uring_driver() {
     if (lender_ != nullptr) lender_->leave(with_kernel_);
