@@ -42,6 +42,7 @@ bool can_be_tried(detail::operation_kind kind) noexcept {
 }  // namespace
 
 epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
+    try_first();
     epoll_fd_ = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
     if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1 for a worker (raise `ulimit -n`?)");
     epoll_event woken{};

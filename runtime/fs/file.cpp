@@ -16,6 +16,7 @@
 
 #include "../task/descriptors.hpp"
 #include "../task/names.hpp"
+#include "../task/perform.hpp"
 #include "folder_of.hpp"
 
 namespace peal::fs {
@@ -27,6 +28,7 @@ using rounds = peal::detail::size_operation::rounds;
 
 namespace {
 
+constexpr std::size_t tried_first_limit = 64 * 1024;  // bytes: some 6 us
 constexpr std::size_t first_read = 64 * 1024;  // of a file whose size the system does not tell
 
 std::uint32_t flags_of(open_mode mode) noexcept {
@@ -59,6 +61,10 @@ file_info info_of(const struct statx& status) noexcept {
 void* make_status(void* memory) noexcept {
     struct statx empty {};
     return std::memcpy(memory, &empty, sizeof empty);
+}
+
+size_operation::first_try first_try_of(bool is_cached, std::size_t bytes) noexcept {
+    return is_cached && bytes <= tried_first_limit ? size_operation::first_try::in_the_cache : size_operation::first_try::no;
 }
 
 class path_operation : public peal::detail::void_operation {
@@ -181,13 +187,13 @@ detail::open_operation file::open(std::string path, const open_options& options)
     return detail::open_operation(std::move(path), options.system_flags(), options.permissions());
 }
 
-file::file(int fd) noexcept : fd_(fd) { rt::forget_failed_sync(fd); }
+file::file(int fd) noexcept : fd_(fd), is_cached_(rt::is_cached(fd)) { rt::forget_failed_sync(fd); }
 
 size_operation file::read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
-    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one);
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one, first_try_of(is_cached_, buffer.size()));
 }
 size_operation file::read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
-    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::all);
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::all, first_try_of(is_cached_, buffer.size()));
 }
 size_operation file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
     return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, offset, rounds::all);

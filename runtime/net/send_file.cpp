@@ -29,6 +29,7 @@
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
+#include "../task/perform.hpp"
 
 namespace peal::net {
 
@@ -43,11 +44,12 @@ constexpr std::size_t piece_bytes = 32 * 1024;  // measured, see above
 task<std::uint64_t> send_pieces(int socket, int file, std::uint64_t offset, std::uint64_t length) {
     rt::descriptor_use of_socket(socket);  // between two operations, too
     rt::descriptor_use of_file(file);
+    const auto first = rt::is_cached(file) ? size_operation::first_try::in_the_cache : size_operation::first_try::no;
     std::array<std::byte, piece_bytes> buffer;
     std::uint64_t sent = 0;
     while (sent < length) {
         auto most = static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, length - sent));
-        size_operation reading(operation_kind::read, file, buffer.data(), most, 0, offset + sent, rounds::one);
+        size_operation reading(operation_kind::read, file, buffer.data(), most, 0, offset + sent, rounds::one, first);
         auto read = co_await as_result(reading);
         if (!read && sent != 0 && read.error().is_canceled()) co_return sent;
         const std::size_t count = read.value();

@@ -147,6 +147,7 @@ class worker {
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
     bool spin() noexcept;
+    bool may_spin() noexcept;
     void park() noexcept;
     time_point tend_memory() noexcept;
     template <class Predicate>

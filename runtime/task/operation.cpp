@@ -9,6 +9,7 @@
 
 #include "descriptors.hpp"
 #include "driver.hpp"
+#include "perform.hpp"
 #include "this_driver.hpp"
 
 namespace peal::detail {
@@ -68,6 +69,11 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
     handle = awaiting;
     owner = &task;
     home = driver;
+    if (is_tried_first && driver->may_try_first() && !task.stop_requested()) {
+        const bool found = rt::read_from_cache(*this);
+        driver->tried_first(found);
+        if (found) return false;
+    }
     bool is_counted = rt::begin_use(fd);
     if (is_counted && task.arm(*this)) {
         driver->submit(*this);
@@ -85,13 +91,14 @@ void operation::request_cancel(cancelable& self) noexcept {
 }
 
 size_operation::size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags,
-                               std::uint64_t offset, rounds rounds) noexcept
+                               std::uint64_t offset, rounds rounds, first_try first) noexcept
     : operation(kind) {
     this->fd = fd;
     this->address = const_cast<void*>(data);
     this->length = bytes;
     this->flags = flags;
     this->offset = offset;
+    this->is_tried_first = first == first_try::in_the_cache;
     if (rounds == rounds::all) step = &size_operation::next_round;
 }
 

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "faults.hpp"
 #include "names.hpp"
 
 namespace peal::rt {
@@ -127,6 +128,20 @@ std::int32_t perform_now(detail::operation& operation) noexcept {
         done = call(operation);
     } while (done < 0 && errno == EINTR && operation.kind != operation_kind::close);
     return done < 0 ? -errno : static_cast<std::int32_t>(done);
+}
+
+bool is_cached(int fd) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) == 0;
+}
+
+bool read_from_cache(detail::operation& operation) noexcept {
+    if (the_fault_source != nullptr || operation.length > longest_transfer) [[unlikely]] return false;
+    iovec piece{operation.address, operation.length};
+    const ssize_t got = ::preadv2(operation.fd, &piece, 1, static_cast<off_t>(operation.offset), RWF_NOWAIT);
+    if (got != 0 && static_cast<std::uint64_t>(got) != operation.length) return false;
+    operation.outcome = static_cast<std::int32_t>(got);
+    return true;
 }
 
 }  // namespace peal::rt

@@ -50,7 +50,9 @@ bool is_last(detail::operation& operation, std::int32_t& result, std::uint32_t f
 }  // namespace
 
 uring_driver::uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere)
-    : driver(elsewhere), ring_(ring_entries, ring_use) {}
+    : driver(elsewhere), ring_(ring_entries, ring_use) {
+    try_first();
+}
 
 time_point uring_driver::rough_now() const noexcept {
     // The kernel's time of its last tick, and the length of a tick.
@@ -268,6 +270,7 @@ void uring_driver::reap(detail::work_list& ready) noexcept {
         poll(ready);
         return;
     }
+    if (!ring_.has_completion()) return;
     std::lock_guard guard(lock_);
     reap_completions(ready);
 }

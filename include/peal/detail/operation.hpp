@@ -80,6 +80,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     using step_function = bool (*)(operation&) noexcept;
     step_function step = nullptr;
     std::uint64_t transferred = 0;         // bytes of the earlier rounds
+    bool is_tried_first = false;           // of a read: what lies in the page cache is taken at once, without suspending
 
     // ---- owned by the driver from start to resumption ---------------------------------------------------------------------
     rt::driver* home = nullptr;            // fixed before the slot is armed
@@ -100,6 +101,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     peal::error failure() const;
 
   private:
+    /// False: it has ended already.
     bool start(std::coroutine_handle<> awaiting, context& task) noexcept;
     static void request_cancel(cancelable& self) noexcept;
 };
@@ -109,8 +111,9 @@ class PEAL_EXPORT size_operation : public operation {
   public:
     /// `all`: goes on until every byte is moved, the end is reached, or an error comes.
     enum class rounds : bool { one, all };
+    enum class first_try : bool { no, in_the_cache };
     size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags, std::uint64_t offset,
-                   rounds rounds) noexcept;
+                   rounds rounds, first_try first = first_try::no) noexcept;
     std::size_t await_resume() {
         if (outcome < 0) failure().raise();
         return count();
