@@ -78,8 +78,10 @@ void look_at_ring(report& found) {
              operation{21, "statx", "stat is done by threads", "5.6"},
              operation{26, "send", "no streams", "5.6"},
              operation{27, "recv", "no streams", "5.6"},
+             operation{28, "openat2", "paths in folders are opened by threads", "5.6"},
              operation{35, "renameat", "renaming is done by threads", "5.11"},
              operation{36, "unlinkat", "removing is done by threads", "5.11"},
+             operation{47, "send without a copy", "tcp_stream::set_zero_copy() has no effect", "6.0"},
              operation{55, "ftruncate", "truncating is done by threads", "6.9"},
          }) {
         found.findings.push_back({std::string("operation ") + each.name, ring->supports(each.code), each.costs,
