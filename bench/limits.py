@@ -32,6 +32,7 @@ LIMITS = {
 }
 PEERS = {
     'peal': ['bench/compare/peal_echo'],
+    'peal exclusive': ['bench/compare/peal_echo', '--ring', 'exclusive'],
     'asio': ['bench/compare/asio_echo'],
     'epoll': ['bench/compare/epoll_echo'],
     'libuv': ['bench/compare/uv_echo'],

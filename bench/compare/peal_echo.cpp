@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The example echo_server with `--buffer BYTES` (4096): for messages that are larger than the example's buffer.
+// The example echo_server with `--buffer BYTES`: read() into a buffer of its own, for messages that are larger than what receive() lends. And with
+// `--ring exclusive`.
 
 #include <cstdio>
 #include <exception>
@@ -13,7 +14,11 @@
 
 namespace {
 
-peal::task<> session(peal::net::tcp_stream peer, unsigned buffer_bytes) {
+peal::task<> session(peal::net::tcp_stream peer) {
+    while (auto received = co_await peer.receive()) co_await peer.write_all(received.bytes());
+}
+
+peal::task<> session_with_buffer(peal::net::tcp_stream peer, unsigned buffer_bytes) {
     const std::unique_ptr<std::byte[]> memory(new std::byte[buffer_bytes]);  // not touched, so not resident yet
     const std::span<std::byte> buffer(memory.get(), buffer_bytes);
     while (std::size_t n = co_await peer.read(buffer)) co_await peer.write_all(buffer.first(n));
@@ -23,23 +28,33 @@ peal::task<> serve(peal::net::tcp_listener listener, unsigned buffer_bytes) {
     peal::scope sessions(peal::on_error::keep_going);
     for (;;) {
         peal::net::tcp_stream peer = co_await listener.accept();
-        sessions.spawn(session, std::move(peer), buffer_bytes);
+        if (buffer_bytes == 0) {
+            sessions.spawn(session, std::move(peer));
+        } else {
+            sessions.spawn(session_with_buffer, std::move(peer), buffer_bytes);
+        }
     }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    unsigned buffer_bytes = 4096;
+    unsigned buffer_bytes = 0;
+    std::string_view ring = "shared";
     const server_options options = parse_server_options(
         argc, argv,
-        [&buffer_bytes](std::string_view name, std::string_view value) {
-            return name == "--buffer" && read_number(value, 1, 1u << 24, buffer_bytes);
+        [&buffer_bytes, &ring](std::string_view name, std::string_view value) {
+            if (name == "--buffer") return read_number(value, 1, 1u << 24, buffer_bytes);
+            if (name != "--ring" || (value != "shared" && value != "exclusive")) return false;
+            ring = value;
+            return true;
         },
-        " [--buffer BYTES]");
+        " [--buffer BYTES] [--ring shared|exclusive]");
     try {
         auto listener = peal::net::tcp_listener::bind(peal::net::address::from(options.host, options.port));
-        peal::pool pool(peal::pool_options(options.workers));
+        peal::pool_options wanted(options.workers);
+        if (ring == "exclusive") wanted.ring_mode = peal::ring_mode::exclusive;
+        peal::pool pool(wanted);
         announce(options.host, listener.local_address().port());
         peal::process::run_until_terminated(pool, serve, std::move(listener), buffer_bytes);
     } catch (const std::exception& failure) {

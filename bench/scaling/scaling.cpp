@@ -44,15 +44,14 @@ class quiet_driver final : public peal::rt::driver {
   public:
     explicit quiet_driver(peal::rt::blocking_pool& none) : driver(none) {}
 
-    void submit(peal::detail::operation&) noexcept override {}
     void reap(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
     void poll(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
     std::chrono::nanoseconds spin_limit() const noexcept override { return 50us; }
-    std::size_t in_flight() const noexcept override { return 0; }
     void close(int) noexcept override {}
     peal::rt::time_point now() const noexcept override { return peal::rt::time_point(1h + std::chrono::nanoseconds(machine::now())); }
 
   private:
+    void do_submit(peal::detail::operation&) noexcept override {}
     void do_wait(peal::detail::work_list&, peal::rt::time_point deadline) noexcept override {
         if (!is_told_) {
             bool forever = deadline == peal::rt::time_point::max();

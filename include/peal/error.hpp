@@ -71,9 +71,15 @@ class [[nodiscard]] result {
         if (!value_) error_->raise();
         return std::move(*value_);
     }
+    const T& value() const& {
+        if (!value_) error_->raise();
+        return *value_;
+    }
     T& operator*() & noexcept { return *value_; }
+    const T& operator*() const& noexcept { return *value_; }
     T&& operator*() && noexcept { return std::move(*value_); }
     T* operator->() noexcept { return &*value_; }
+    const T* operator->() const noexcept { return &*value_; }
 
     /// Requires: !has_value() (asserted).
     const peal::error& error() const {

@@ -27,6 +27,7 @@
 #include <peal/io/lease.hpp>
 #include <peal/io/memory_stream.hpp>
 #include <peal/io/pipe.hpp>
+#include <peal/io/readiness.hpp>
 #include <peal/io/stream.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/serve.hpp>

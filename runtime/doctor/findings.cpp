@@ -47,6 +47,14 @@ std::string field_of(const std::string& path, const std::string& name) {
     return at == std::string::npos ? "unknown" : text.substr(at, end - at);
 }
 
+bool has_exclusive_rings() noexcept {
+    try {
+        return rt::ring(8, rt::ring::use::exclusive).is_exclusive();
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
 void look_at_ring(report& found) {
     std::optional<rt::ring> ring;
     try {
@@ -79,6 +87,8 @@ void look_at_ring(report& found) {
     }
     found.findings.push_back({"completions without interrupts (COOP_TASKRUN)", ring->is_cooperative(),
                               "5 to 15 % more CPU time per request", "Linux 5.19 or newer"});
+    found.findings.push_back({"rings of one worker alone (DEFER_TASKRUN)", has_exclusive_rings(),
+                              "pool_options::ring_mode has no effect", "Linux 6.1 or newer"});
     found.findings.push_back({"registered ring descriptor", ring->is_registered(), "one look-up more per system call", "Linux 5.18 or newer"});
     found.findings.push_back({"sleep without I/O wait (NO_IOWAIT)", ring->sleeps_as_idle(), "an idle program is shown as waiting for I/O",
                               "Linux 6.15 or newer"});

@@ -46,10 +46,11 @@ void print_json(const report& found) {
 int main(int count, char** arguments) {
     bool json = count == 3 && std::strcmp(arguments[2], "--json") == 0;
     if (count < 2 || std::strcmp(arguments[1], "doctor") != 0 || (count > 2 && !json)) {
-        std::fprintf(stderr, "usage: peal doctor [--json]\n"
+        bool is_asked_for = count > 1 && (std::strcmp(arguments[count - 1], "--help") == 0 || std::strcmp(arguments[count - 1], "-h") == 0);
+        std::fprintf(is_asked_for ? stdout : stderr, "usage: peal doctor [--json]\n"
                              "What this system gives peal, what each absence costs, and how to change it.\n"
                              "Exit status: 0 pools use io_uring; 1 they use epoll; 2 no pool can be made, or wrong arguments.\n");
-        return 2;
+        return is_asked_for ? 0 : 2;
     }
     report found = peal::doctor::examine();
     json ? print_json(found) : print_text(found);

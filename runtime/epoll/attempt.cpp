@@ -52,8 +52,9 @@ ssize_t transfer(detail::operation& op, readiness known) noexcept {
         return ::pwritev2(op.fd, pieces, count, offset, RWF_NOWAIT);
     }
     ssize_t read = ::preadv2(op.fd, pieces, count, offset, RWF_NOWAIT);
-    // A terminal does not know the flag. It has something now, and who reads it is asked not to read it twice at the same time.
-    if (read < 0 && errno == EOPNOTSUPP && known == readiness::told) return ::readv(op.fd, pieces, count);
+    // Terminals, and files of the kernel that can be waited for, do not know the flag. They have something now, and who reads it is asked not to
+    // read it twice at the same time.
+    if (read < 0 && errno == EOPNOTSUPP && known == readiness::told) return ::preadv2(op.fd, pieces, count, offset, 0);
     return read;
 }
 
@@ -74,7 +75,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::connect: return connect_now(op.fd, op.address, op.length);
         case operation_kind::receive:
         case operation_kind::receive_lease: return ::recv(op.fd, op.address, length, flags);
-        case operation_kind::send: return ::send(op.fd, op.address, length, flags);
+        case operation_kind::send:
+        case operation_kind::send_zero_copy: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);
         case operation_kind::send_many: return ::sendmsg(op.fd, static_cast<const msghdr*>(op.address), flags);
         case operation_kind::read:

@@ -11,6 +11,7 @@
 #include <new>
 #include <system_error>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/sanitizer.hpp"
 #include "../task/blocking_threads.hpp"
 #include "../task/faults.hpp"
@@ -25,7 +26,7 @@ constexpr std::int32_t no_buffer = must_block + 1;  // beside the answers of att
 
 bool is_writing(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == send || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
+    return kind == send || kind == send_zero_copy || kind == send_many || kind == write || kind == write_many || kind == connect || kind == wait_writable;
 }
 
 bool is_receiving(detail::operation_kind kind) noexcept {
@@ -41,7 +42,8 @@ bool can_be_tried(detail::operation_kind kind) noexcept {
 }  // namespace
 
 epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
-    epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+    try_first();
+    epoll_fd_ = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
     if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1 for a worker (raise `ulimit -n`?)");
     epoll_event woken{};
     woken.events = EPOLLIN | EPOLLET;
@@ -54,7 +56,6 @@ epoll_driver::epoll_driver(blocking_pool& elsewhere) : driver(elsewhere) {
 }
 
 epoll_driver::~epoll_driver() {
-    if (lender_ != nullptr) lender_->leave(taken_);
     ::close(epoll_fd_);
 }
 
@@ -64,7 +65,7 @@ detail::work_list& epoll_driver::watch::list_of(const detail::operation& operati
 
 // ---- the owner submits --------------------------------------------------------------------------------------------------------
 
-void epoll_driver::submit(detail::operation& operation) noexcept {
+void epoll_driver::do_submit(detail::operation& operation) noexcept {
     while (!submitted_.try_push(operation)) {
         std::lock_guard guard(lock_);
         hand_over();
@@ -100,6 +101,7 @@ void epoll_driver::begin(detail::operation& operation) noexcept {
     if (operation.kind == detail::operation_kind::nop) return has_happened(operation, 0);
     if (std::int32_t wrong = fault_of(operation)) return has_happened(operation, wrong);
     if (!can_be_tried(operation.kind)) return perform_elsewhere(operation);
+    if (operation.fd < 0) return has_happened(operation, -EBADF);
     // What is received has mostly not come yet: a try would cost a system call for nothing.
     if (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::receive_lease) {
         watch* watched = watch_of(operation.fd);
@@ -121,20 +123,20 @@ void epoll_driver::go_on_with(detail::operation& operation, std::int32_t outcome
 /// attempt(), or no_buffer.
 std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readiness known) noexcept {
     if (operation.kind != detail::operation_kind::receive_lease) return attempt(operation, known);
-    if (lender_ == nullptr && (lender_ = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
+    if (lent_.pool == nullptr && (lent_.pool = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
     std::uint16_t index;
-    if (lender_->take(lease_pool::wish::some, &index, 1) == 0) return lender_->has_none() ? -ENOMEM : no_buffer;
-    ++taken_;
-    std::byte* buffer = lender_->address_of(index);
+    if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) return lent_.pool->has_none() ? -ENOMEM : no_buffer;
+    ++lent_.taken;
+    std::byte* buffer = lent_.pool->address_of(index);
     unpoison(buffer, lease_pool::buffer_bytes);
     operation.address = buffer;
     std::int32_t outcome = attempt(operation, known);
-    --taken_;
+    --lent_.taken;
     if (outcome > 0) {
-        operation.extra = lender_;
+        operation.extra = lent_.pool;
     } else {
         operation.address = nullptr;
-        lender_->give_back(buffer);
+        lent_.pool->give_back(buffer);
     }
     return outcome;
 }
@@ -160,7 +162,7 @@ void epoll_driver::wait_for_readiness(detail::operation& operation) noexcept {
     if (watched == nullptr) return has_happened(operation, -ENOMEM);
     watched->list_of(operation).push_back(operation);
     operation.in_kernel = true;
-    ++in_flight_;
+    ++watching_;
     int refused = arm(operation.fd, *watched);
     if (refused == 0) return;
     take_out(operation);
@@ -179,8 +181,17 @@ void epoll_driver::take_out(detail::operation& operation) noexcept {
     }
     waiting.append(others);
     operation.in_kernel = false;
-    --in_flight_;
-    watched.armed = 0;  // the number may come to mean something else unseen: whoever waits next arms anew
+    --watching_;
+    // The kernel must not go on looking for what nobody waits for any more: the file may outlive this number (a copy elsewhere), and would then be
+    // told of under the name of what has the number next. Now the number is the operation's still.
+    if (watched.reading.empty() && watched.writing.empty()) {
+        ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, operation.fd, nullptr);
+        watched.is_known = false;
+        watched.armed = 0;
+    } else {
+        watched.armed = 0;
+        static_cast<void>(arm(operation.fd, watched));  // for what is left; it was armed, and is less now
+    }
 }
 
 void epoll_driver::has_happened(detail::operation& operation, std::int32_t outcome) noexcept {
@@ -206,7 +217,7 @@ void epoll_driver::cancel_in_flight(detail::operation& operation) noexcept {
 
 /// Null: there is no memory.
 epoll_driver::watch* epoll_driver::watch_of(int fd) noexcept {
-    auto number = static_cast<std::size_t>(std::max(fd, 0));  // the kernel says what is wrong with a negative one
+    auto number = static_cast<std::size_t>(fd);
     try {
         if (number >= watches_.size()) watches_.resize(std::max(number + 1, watches_.size() * 2));
     } catch (const std::bad_alloc&) {
@@ -245,7 +256,7 @@ void epoll_driver::try_again(detail::work_list& waiting, bool has_ended) noexcep
             continue;
         }
         operation.in_kernel = false;
-        --in_flight_;
+        --watching_;
         go_on_with(operation, outcome);
     }
     waiting.append(still);
@@ -267,7 +278,7 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
                 while (!waiting->empty()) {
                     auto& operation = static_cast<detail::operation&>(waiting->pop_front());
                     operation.in_kernel = false;
-                    --in_flight_;
+                    --watching_;
                     has_happened(operation, -refused);
                 }
             }
@@ -306,7 +317,7 @@ void epoll_driver::poll(detail::work_list& ready) noexcept {
     take_messages(ready);
     feed();
     complete(ready);
-    if (in_flight_ == 0) return;
+    if (watching_ == 0) return;
     std::array<epoll_event, events_at_once> events;
     use_events(events.data(), wait_for_events(events.data(), events_at_once, time_point::min()));
     complete(ready);

@@ -32,10 +32,8 @@ class epoll_driver final : public driver {
     explicit epoll_driver(blocking_pool& elsewhere);
     ~epoll_driver() override;
 
-    void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
-    std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override { close_under_lock(fd); }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
     const char* name() const noexcept override { return "epoll"; }
@@ -51,6 +49,7 @@ class epoll_driver final : public driver {
         detail::work_list& list_of(const detail::operation& operation) noexcept;
     };
 
+    void do_submit(detail::operation& operation) noexcept override;
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override { wake_.raise(); }
     void cancel_in_flight(detail::operation& operation) noexcept override;
@@ -79,10 +78,9 @@ class epoll_driver final : public driver {
     bool has_fine_timeout_ = true;     // epoll_pwait2(), until the system says that it has none
     std::vector<watch> watches_;       // by number; 64 bytes for each up to the highest that has waited here
     detail::work_list happened_;       // outcome known, not told yet
-    std::size_t in_flight_ = 0;        // operations that stand in the list of a descriptor
+    std::size_t watching_ = 0;         // operations that stand in the list of a descriptor
 
-    lease_pool* lender_ = nullptr;     // of buffers for receive_lease; leaves with this driver
-    unsigned taken_ = 0;               // buffers that operations have, and that are not lent yet
+    lease_pool::share lent_;           // `taken`: buffers that operations have, and that are not lent yet
     detail::work_list without_buffer_; // operations for which it had none
 };
 

@@ -15,6 +15,8 @@
 #include <peal/task/as_result.hpp>
 
 #include "../task/descriptors.hpp"
+#include "../task/names.hpp"
+#include "../task/perform.hpp"
 #include "folder_of.hpp"
 
 namespace peal::fs {
@@ -26,6 +28,7 @@ using rounds = peal::detail::size_operation::rounds;
 
 namespace {
 
+constexpr std::size_t tried_first_limit = 64 * 1024;  // bytes: some 6 us
 constexpr std::size_t first_read = 64 * 1024;  // of a file whose size the system does not tell
 
 std::uint32_t flags_of(open_mode mode) noexcept {
@@ -60,12 +63,19 @@ void* make_status(void* memory) noexcept {
     return std::memcpy(memory, &empty, sizeof empty);
 }
 
+size_operation::first_try first_try_of(bool is_cached, std::size_t bytes) noexcept {
+    return is_cached && bytes <= tried_first_limit ? size_operation::first_try::in_the_cache : size_operation::first_try::no;
+}
+
 class path_operation : public peal::detail::void_operation {
   public:
     path_operation(operation_kind kind, const std::string& path, const std::string* second = nullptr) noexcept
         : void_operation(kind) {
+        this->fd = rt::working_directory;
         this->address = const_cast<char*>(path.c_str());
-        if (second != nullptr) this->extra = const_cast<char*>(second->c_str());
+        if (second == nullptr) return;
+        this->length = static_cast<std::uint64_t>(rt::working_directory);
+        this->extra = const_cast<char*>(second->c_str());
     }
 };
 
@@ -82,6 +92,7 @@ stat_operation::stat_operation(int fd) noexcept : operation(operation_kind::stat
 
 stat_operation::stat_operation(std::string path, bool follow) noexcept
     : operation(operation_kind::stat), path_(std::move(path)) {
+    this->fd = rt::working_directory;
     this->address = path_.data();
     this->flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
     this->extra = make_status(status_);
@@ -176,13 +187,13 @@ detail::open_operation file::open(std::string path, const open_options& options)
     return detail::open_operation(std::move(path), options.system_flags(), options.permissions());
 }
 
-file::file(int fd) noexcept : fd_(fd) { rt::forget_failed_sync(fd); }
+file::file(int fd) noexcept : fd_(fd), is_cached_(rt::is_cached(fd)) { rt::forget_failed_sync(fd); }
 
 size_operation file::read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
-    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one);
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::one, first_try_of(is_cached_, buffer.size()));
 }
 size_operation file::read_exactly_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
-    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::all);
+    return size_operation(operation_kind::read, fd_, buffer.data(), buffer.size(), 0, offset, rounds::all, first_try_of(is_cached_, buffer.size()));
 }
 size_operation file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
     return size_operation(operation_kind::write, fd_, bytes.data(), bytes.size(), 0, offset, rounds::all);
@@ -226,7 +237,10 @@ task<std::vector<std::byte>> read_file(std::string path) {
     std::size_t filled = 0;
     for (;;) {
         std::span<std::byte> free_part(content.data() + filled, content.size() - filled);
-        std::size_t got = co_await source.read_at(filled, free_part);
+        auto reading = source.read_at(filled, free_part);
+        auto read = co_await as_result(reading);
+        if (!read) throw std::system_error(read.error().code(), "read_file " + path);
+        std::size_t got = *read;
         filled += got;
         if (got == 0) break;
         if (filled == content.size()) content.resize(content.size() * 2);
@@ -260,7 +274,8 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
         }
         co_await target.sync();
         path_operation renaming(operation_kind::rename, beside, &path);
-        co_await renaming;
+        auto renamed = co_await as_result(renaming);
+        if (!renamed) throw std::system_error(renamed.error().code(), "rename " + beside + " to " + path);
     } catch (...) {
         failure = std::current_exception();
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// name_operation: an operation on one name or two, each in a folder (-1: the working directory). The names outlive it.
+// name_operation: an operation on one name or two, each in a folder (rt::working_directory). The names outlive it.
 
 #include <string>
 #include <system_error>
@@ -9,6 +9,8 @@
 #include <peal/detail/operation.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/task.hpp>
+
+#include "../task/names.hpp"
 
 namespace peal::fs {
 
@@ -20,7 +22,7 @@ class name_operation : public peal::detail::void_operation {
         this->address = const_cast<char*>(name.c_str());
     }
     void set_second(int folder, const std::string& name) noexcept {
-        this->length = static_cast<std::uint64_t>(folder + 1);
+        this->length = static_cast<std::uint64_t>(folder);
         this->extra = const_cast<char*>(name.c_str());
     }
 };

@@ -18,7 +18,7 @@ namespace peal::fs {
 using peal::detail::operation_kind;
 
 task<void> make_directory(std::string path, std::uint32_t permissions) {
-    name_operation making(operation_kind::make_directory, -1, path, permissions);
+    name_operation making(operation_kind::make_directory, rt::working_directory, path, permissions);
     co_await perform(making, "mkdir " + path);
 }
 
@@ -26,7 +26,7 @@ task<void> make_directories(std::string path, std::uint32_t permissions) {
     for (std::size_t end = 0; end != std::string::npos;) {
         end = path.find('/', end + 1);
         std::string part = path.substr(0, end);
-        name_operation making(operation_kind::make_directory, -1, part, permissions);
+        name_operation making(operation_kind::make_directory, rt::working_directory, part, permissions);
         auto made = co_await as_result(making);
         if (made) continue;
         // It may exist and still be refused for another reason: a file system that is read-only, a folder that is not ours.
@@ -34,30 +34,34 @@ task<void> make_directories(std::string path, std::uint32_t permissions) {
         auto existing = co_await as_result(asking);
         if (existing && existing->type == file_type::directory) continue;
         // There is something, and we could not see what: that is what went wrong, and not that it exists.
-        if (!existing && made.error().code() == std::errc::file_exists) existing.error().raise();
-        throw std::system_error(made.error().code(), "mkdir " + part);
+        std::error_code why = made.error().code();
+        if (why == std::errc::file_exists) {
+            if (!existing) existing.error().raise();
+            why = std::make_error_code(std::errc::not_a_directory);
+        }
+        throw std::system_error(why, "mkdir " + part);
     }
 }
 
 task<void> remove_directory(std::string path) {
-    name_operation removing(operation_kind::unlink, -1, path, 0, AT_REMOVEDIR);
+    name_operation removing(operation_kind::unlink, rt::working_directory, path, 0, AT_REMOVEDIR);
     co_await perform(removing, "rmdir " + path);
 }
 
 task<void> rename(std::string from, std::string to, if_exists what) {
-    name_operation renaming(operation_kind::rename, -1, from, 0, flags_of(what));
-    renaming.set_second(-1, to);
+    name_operation renaming(operation_kind::rename, rt::working_directory, from, 0, flags_of(what));
+    renaming.set_second(rt::working_directory, to);
     co_await perform(renaming, "rename " + from + " to " + to);
 }
 
 task<void> link(std::string existing, std::string path) {
-    name_operation linking(operation_kind::link, -1, existing);
-    linking.set_second(-1, path);
+    name_operation linking(operation_kind::link, rt::working_directory, existing);
+    linking.set_second(rt::working_directory, path);
     co_await perform(linking, "link " + existing + " to " + path);
 }
 
 task<void> symlink(std::string target, std::string path) {
-    name_operation linking(operation_kind::symlink, -1, target);
+    name_operation linking(operation_kind::symlink, rt::working_directory, target);
     linking.extra = path.data();
     co_await perform(linking, "symlink " + path);
 }

@@ -81,8 +81,8 @@ task<void> temp_file::give_name(std::string path, if_exists what) {
     std::string open_file = "/proc/self/fd/" + std::to_string(content_.native_handle());
     std::string doing = "link to " + path;
     if (what == if_exists::fail) {
-        name_operation linking(operation_kind::link, -1, open_file, 0, AT_SYMLINK_FOLLOW);
-        linking.set_second(-1, path);
+        name_operation linking(operation_kind::link, rt::working_directory, open_file, 0, AT_SYMLINK_FOLLOW);
+        linking.set_second(rt::working_directory, path);
         co_await perform(linking, doing);
         co_return;
     }
@@ -90,8 +90,8 @@ task<void> temp_file::give_name(std::string path, if_exists what) {
     for (;;) {
         std::string beside = new_name(folder_of(path));
         name_ = beside;
-        name_operation linking(operation_kind::link, -1, open_file, 0, AT_SYMLINK_FOLLOW);
-        linking.set_second(-1, beside);
+        name_operation linking(operation_kind::link, rt::working_directory, open_file, 0, AT_SYMLINK_FOLLOW);
+        linking.set_second(rt::working_directory, beside);
         auto linked = co_await as_result(linking);
         if (linked) break;
         if (!linked.error().is_canceled()) name_.clear();  // that one is not ours

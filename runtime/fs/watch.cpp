@@ -2,6 +2,7 @@
 
 #include <peal/fs/watch.hpp>
 
+#include <fcntl.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -54,24 +55,39 @@ class change_watch::state {
 
     /// On a blocking thread: the path is looked up.
     void add(const std::string& path) {
-        std::lock_guard guard(mutex_);  // what happens from now on must find the path
+        // Found first: that may take long (a network), and next() waits for the lock on a worker. Without /proc it is found under the lock.
+        struct closed_at_the_end {
+            const int fd;
+            ~closed_at_the_end() {
+                if (fd >= 0) ::close(fd);
+            }
+        } const found{::open(path.c_str(), O_PATH | O_CLOEXEC)};
         std::map<int, std::string> added;  // its node is made first: a watch whose path is not known would tell of nothing
         added.emplace(-1, path);
-        int number = ::inotify_add_watch(fd_, path.c_str(), told);
-        if (number < 0) {
-            const char* hint = errno == ENOSPC ? " (raise fs.inotify.max_user_watches)" : "";
-            throw std::system_error(errno, std::system_category(), "inotify_add_watch " + path + hint);
+        const std::string itself = "/proc/self/fd/" + std::to_string(found.fd);
+        int number = -1;
+        if (found.fd >= 0) {
+            std::lock_guard guard(mutex_);  // what happens from now on must find the path
+            number = ::inotify_add_watch(fd_, itself.c_str(), told);
+            if (number < 0 && errno == ENOENT) number = ::inotify_add_watch(fd_, path.c_str(), told);
+            if (number >= 0) {
+                auto node = added.extract(added.begin());
+                node.key() = number;
+                paths_.erase(number);
+                paths_.insert(std::move(node));
+            }
         }
-        auto node = added.extract(added.begin());
-        node.key() = number;
-        paths_.erase(number);
-        paths_.insert(std::move(node));
+        if (number < 0) {
+            const int error_number = errno;
+            const char* hint = error_number == ENOSPC ? " (raise fs.inotify.max_user_watches)" : "";
+            throw std::system_error(error_number, std::system_category(), "inotify_add_watch " + path + hint);
+        }
     }
 
     bool remove(const std::string& path) noexcept {
         std::lock_guard guard(mutex_);
-        for (const auto& [number, watched] : paths_) {
-            if (watched == path) return ::inotify_rm_watch(fd_, number) == 0;  // the path goes when its end is told
+        for (const auto& [number, watched] : paths_) {  // the path goes when its end is told; one that has ended may stand here beside a new one
+            if (watched == path && ::inotify_rm_watch(fd_, number) == 0) return true;
         }
         return false;
     }

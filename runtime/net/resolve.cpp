@@ -196,7 +196,7 @@ task<std::vector<address>> resolver::resolve(std::string host, std::string servi
                 other = std::current_exception();
                 shared.is_abandoned = true;
             }
-            memory_->end(key, shared);
+            memory_->end(key, shared);  // throws nothing: others wait for the next line
             shared.over.set();
             if (other) std::rethrow_exception(std::move(other));
         } else {

@@ -103,8 +103,9 @@ size_operation stream_socket::write(std::span<const std::byte> bytes) noexcept {
     return size_operation(operation_kind::send, socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL, no_offset, rounds::one);
 }
 size_operation stream_socket::write_all(std::span<const std::byte> bytes) noexcept {
-    return size_operation(operation_kind::send, socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_WAITALL, no_offset,
-                          rounds::all);
+    const bool copies = zero_copy_from_ == 0 || bytes.size() < zero_copy_from_;
+    return size_operation(copies ? operation_kind::send : operation_kind::send_zero_copy, socket_.get(), bytes.data(), bytes.size(),
+                          MSG_NOSIGNAL | MSG_WAITALL, no_offset, rounds::all);
 }
 
 detail::vectored_operation stream_socket::read(std::span<const io::mutable_buffer> pieces) noexcept {

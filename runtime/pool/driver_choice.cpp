@@ -52,10 +52,11 @@ driver_choice driver_choice_for(const pool_options& options) {
     throw std::invalid_argument("pool: the environment says PEAL_DRIVER=" + std::string(name) + "; it must be uring or epoll, or be unset");
 }
 
-std::unique_ptr<driver> make_driver(driver_choice choice, unsigned ring_entries, blocking_pool& elsewhere) {
+std::unique_ptr<driver> make_driver(driver_choice choice, const pool_options& options, blocking_pool& elsewhere) {
     if (choice != driver_choice::epoll) {
         try {
-            return std::make_unique<uring_driver>(ring_entries, elsewhere);
+            auto ring_use = options.ring_mode == ring_mode::exclusive ? ring::use::exclusive : ring::use::shared;
+            return std::make_unique<uring_driver>(options.ring_entries, ring_use, elsewhere);
         } catch (const std::system_error& refused) {
             if (choice == driver_choice::uring || !is_refusal(refused.code())) throw;
             report_once(refused.what());

@@ -15,6 +15,6 @@ namespace peal::rt {
 driver_choice driver_choice_for(const pool_options& options);
 
 /// On the worker's thread. Throws std::system_error.
-std::unique_ptr<driver> make_driver(driver_choice choice, unsigned ring_entries, blocking_pool& elsewhere);
+std::unique_ptr<driver> make_driver(driver_choice choice, const pool_options& options, blocking_pool& elsewhere);
 
 }  // namespace peal::rt

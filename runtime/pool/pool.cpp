@@ -34,7 +34,10 @@ void place_workers(const pool_options& options, rt::scheduler_settings& settings
         cpus = rt::in_order(rt::read_topology(cpus), options.one_per, options.placement);
     }
     settings.workers = options.workers != 0 ? options.workers : std::min(workers_limit, rt::within_quota(cpus.size()));
-    PEAL_ASSERT(settings.workers <= workers_limit, "pool_options.workers is more than 1024");
+    if (settings.workers > workers_limit) {
+        throw std::invalid_argument("pool_options: " + std::to_string(settings.workers) + " workers are more than a pool can have, " +
+                                    std::to_string(workers_limit));
+    }
     settings.pin_to_cpus = is_placed ? std::move(cpus) : options.pin_to_cpus;
     settings.pin_advice = is_placed ? "chosen by pool_options.placement; with placement::anywhere no worker is pinned"
                                     : "is it one that this process may use?";
@@ -70,7 +73,7 @@ pool::pool() : pool(pool_options()) {}
 
 pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
     driver_choice choice = rt::driver_choice_for(options);
-    core_->scheduler.start([this, choice, entries = options.ring_entries](unsigned) { return rt::make_driver(choice, entries, core_->blocking); });
+    core_->scheduler.start([this, choice, &options](unsigned) { return rt::make_driver(choice, options, core_->blocking); });
 }
 
 pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}
@@ -109,7 +112,7 @@ std::optional<int> pool::cpu_of(unsigned index) const noexcept {
 
 const char* pool::driver_of(unsigned index) const noexcept {
     PEAL_ASSERT(index < size(), "driver_of(): the pool has no worker of this index");
-    return scheduler_->at(index).driver().name();
+    return scheduler_->at(index).driver_name();
 }
 
 pool_counts pool::counts() const noexcept {

@@ -138,16 +138,16 @@ descriptor source_of(const command& what, unsigned number, descriptor& ours) {
         case standard_stream::kind::same_as_output:
             break;
         case standard_stream::kind::null:
-            return above_standard(opened("/dev/null", number == 0 ? O_RDONLY : O_WRONLY, "open /dev/null").get(), "fcntl");
+            return above_standard(opened("/dev/null", number == 0 ? O_RDONLY : O_WRONLY, "open /dev/null for " + what.program()).get(), "fcntl for " + what.program());
         case standard_stream::kind::descriptor:
             return above_standard(stream.native_handle(), "standard stream " + std::to_string(number) + " of " + what.program());
         case standard_stream::kind::piped: {
             int ends[2];
-            check(::pipe2(ends, O_CLOEXEC) != 0 ? errno : 0, "pipe2");
+            check(::pipe2(ends, O_CLOEXEC) != 0 ? errno : 0, "pipe2 for " + what.program());
             descriptor reading(ends[0]);
             descriptor writing(ends[1]);
             ours = std::move(number == 0 ? writing : reading);
-            return above_standard((number == 0 ? reading : writing).get(), "fcntl");
+            return above_standard((number == 0 ? reading : writing).get(), "fcntl for " + what.program());
         }
     }
     return descriptor();

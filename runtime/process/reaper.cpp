@@ -19,6 +19,7 @@
 
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/signals_blocked.hpp"
 #include "../base/thread.hpp"
 
@@ -49,7 +50,7 @@ class reaper {
   private:
     /// Under the lock. The thread takes it first of all, so it finds what it was made for.
     bool begin() noexcept {
-        int fd = ::epoll_create1(EPOLL_CLOEXEC);
+        int fd = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
         if (fd < 0) return false;
         signals_blocked for_thread;
         try {
@@ -76,6 +77,9 @@ class reaper {
             epoll_event events[16];
             int count = ::epoll_wait(epoll_fd_, events, 16, -1);  // the descriptor is this thread's to close
             for (int i = 0; i < count; ++i) {
+                // Before it is closed: a copy in a program that is just starting keeps what was asked for alive, and the closed number
+                // would be told again.
+                ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, events[i].data.fd, nullptr);
                 reap(events[i].data.fd);
                 std::lock_guard guard(mutex_);
                 --count_;

@@ -156,12 +156,14 @@ void scheduler::enqueue(detail::work_item& item) noexcept {
     if (worker* here = this_worker()) {
         here->push_rescheduled(item);
     } else {
+        assert_goes_on();
         inject(item);
     }
 }
 
 void scheduler::enqueue_on(unsigned index, detail::work_item& item) noexcept {
     PEAL_ASSERT(index < size(), "schedule_on(): the pool has no worker of this index");
+    assert_goes_on();
     visitor inside(*this);
     at(index).push_pinned(item);
 }
@@ -302,13 +304,15 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
         ended = wait_until_ended(clock::now() + stop);
         report_.canceled = before - counts().live();
     }
+    const std::uint64_t left = ended ? 0 : counts().live();
+    ended = left == 0;  // the last one may have ended just now
     if (!ended) {
-        report_.left = counts().live();
+        report_.left = left;
         try {
             outside_tasks_.append_names(report_.not_stopped);
             for (auto& worker : workers_) worker->tasks().append_names(report_.not_stopped);
-            if (report_.left > report_.not_stopped.size()) {
-                report_.not_stopped.push_back(std::to_string(report_.left - report_.not_stopped.size()) + " tasks in scopes");
+            if (left > report_.not_stopped.size()) {
+                report_.not_stopped.push_back(std::to_string(left - report_.not_stopped.size()) + " tasks in scopes");
             }
         } catch (const std::bad_alloc&) {
             // Some go without a name: that the pool ends matters more.
@@ -343,6 +347,7 @@ void scheduler::end_threads(phase how) noexcept {
     leave_live();
     while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
+    phase_.store(phase::over, std::memory_order_relaxed);  // for assertions: whoever comes now has not waited for shutdown()
     for (auto& worker : workers_) worker->drop_driver();
 }
 

@@ -116,7 +116,7 @@ class scheduler {
     /// Work was published that any worker may take.
     void wake_one() noexcept;
 
-    /// Workers that wait in the destructor of a scope (worker::run_only).
+    /// Workers that wait in the destructor of a scope (worker::run_only), or in join() for a function (worker::nap): they run only what they wait for.
     void enter_nested_wait() noexcept { nested_waits_.fetch_add(1, std::memory_order_relaxed); }  // a hint: looked at again and again
     void leave_nested_wait() noexcept { nested_waits_.fetch_sub(1, std::memory_order_relaxed); }
     bool all_wait_nested() const noexcept { return nested_waits_.load(std::memory_order_relaxed) >= size(); }
@@ -141,7 +141,12 @@ class scheduler {
         running,
         ending,   // no task is left: workers end when they have nothing to do
         abandon,  // tasks are left that do not stop: workers end after what they run now
+        over,     // after `ending`: there are no workers any more
     };
+    void assert_goes_on() const noexcept {
+        PEAL_ASSERT(phase_.load(std::memory_order_relaxed) != phase::over,
+                    "schedule() or offload() to a pool that has been shut down: nothing runs there any more");
+    }
 
     enum class gate : unsigned char {
         open,    // tasks are accepted

@@ -87,7 +87,7 @@ void worker::run() noexcept {
         driver_->set_room(run_queue::capacity);
         driver_->reap(ready_);
         take_ready();
-        timers_.advance(driver_->now());
+        if (timers_.size() != 0) timers_.advance(driver_->now());
         take_inbox();
         if (detail::work_item* item = next()) {
             run_found(*item);
@@ -105,7 +105,6 @@ void worker::run() noexcept {
         if (pass_turn_on()) continue;
         if (may_end()) break;
         detail::send_off_frames();
-        idle_since_ = driver_->now();
         if (!spin()) park();
     }
     end_search();
@@ -415,7 +414,11 @@ void worker::nap(const detail::forked_call& call) noexcept {
         driver_->stay_awake();
     } else {
         time_point until = timers_.next_advance();
+        // Who waits in a destructor counts on those that run tasks, and this worker does not.
+        bool is_counted = nested_waits_ != nullptr;
+        if (!is_counted) scheduler_.enter_nested_wait();
         driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));
+        if (!is_counted) scheduler_.leave_nested_wait();
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
@@ -551,7 +554,7 @@ bool worker::work_in_sight() const noexcept {
 
 // Tasks that are counted here were accepted while shutdown() was counting (scheduler.hpp, [S2]).
 bool worker::may_end() const noexcept {
-    return scheduler_.may_end() && driver_->in_flight() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
+    return scheduler_.may_end() && driver_->underway() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
 }
 
 // To wake a sleeping core takes 25 to 60 us on virtual machines, to be found looking 0.1 us. So a worker looks on for a while before it
@@ -559,10 +562,12 @@ bool worker::may_end() const noexcept {
 // look in vain speaks against it, a long sleep ends it. It is a form of searching: at most half of the workers do it, and four. What was submitted
 // is handed over first. True: there is something.
 bool worker::spin() noexcept {
-    if (spin_score_ <= 0 || scheduler_.may_end()) return false;
-    if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
-    if (scheduler_.idle().searching() > most_spinning) return false;
+    if (spin_score_ <= 0 || scheduler_.may_end() || !may_spin()) {
+        idle_since_ = driver_->now();
+        return false;
+    }
     poll();
+    idle_since_ = last_poll_;
     if (has_work()) return true;
     time_point now = idle_since_;
     for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
@@ -580,6 +585,13 @@ bool worker::spin() noexcept {
     }
     spin_score_ -= 2;
     return false;
+}
+
+/// A worker without others is no searcher: nobody would count on it.
+bool worker::may_spin() noexcept {
+    if (scheduler_.size() == 1) return true;
+    if (!searching_ && !(searching_ = scheduler_.idle().try_start_search())) return false;
+    return scheduler_.idle().searching() <= most_spinning;
 }
 
 /// Memory that a burst of tasks has left goes back to the system when it has not been used for a while, by workers that have nothing to do:

@@ -42,7 +42,12 @@ class worker {
     wheel& timers() noexcept { return timers_; }
     detail::task_list& tasks() noexcept { return tasks_; }
 
-    void set_driver(std::unique_ptr<rt::driver> driver) noexcept { driver_ = std::move(driver); }
+    void set_driver(std::unique_ptr<rt::driver> driver) noexcept {
+        driver_ = std::move(driver);
+        driver_name_ = driver_->name();
+    }
+    /// Also after drop_driver().
+    const char* driver_name() const noexcept { return driver_name_; }
     bool has_driver() const noexcept { return driver_ != nullptr; }
     void drop_driver() noexcept {
         if (driver_) driver_->wait_for_callers();
@@ -142,6 +147,7 @@ class worker {
     bool work_in_sight() const noexcept;
     bool may_end() const noexcept;
     bool spin() noexcept;
+    bool may_spin() noexcept;
     void park() noexcept;
     time_point tend_memory() noexcept;
     template <class Predicate>
@@ -151,6 +157,7 @@ class worker {
     rt::scheduler& scheduler_;
     const unsigned index_;
     std::unique_ptr<rt::driver> driver_;
+    const char* driver_name_ = "";
     wheel timers_;
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 

@@ -53,6 +53,7 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
             progress(operation.fd);
             return;
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::send_many:
             if (end == nullptr) {
                 complete(driver, operation, -EBADF);
@@ -186,10 +187,9 @@ time_point simulated_world::next_due() const noexcept {
 
 // ---- driver -------------------------------------------------------------------------------------------------------------------
 
-void simulated_driver::submit(detail::operation& operation) noexcept {
+void simulated_driver::do_submit(detail::operation& operation) noexcept {
     operation.in_kernel = true;
     ++operation.outstanding;
-    ++in_flight_;
     world_.begin(*this, operation);
 }
 
@@ -206,7 +206,6 @@ void simulated_driver::close(int fd) noexcept {
 void simulated_driver::poll(detail::work_list& ready) noexcept {
     take_messages(ready);
     world_.take_due(*this, [this, &ready](detail::operation& operation, std::int32_t outcome) {
-        --in_flight_;
         completed(operation, outcome, ready);
     });
 }

@@ -97,10 +97,8 @@ class simulated_driver final : public driver {
   public:
     simulated_driver(simulated_world& world, blocking_pool& elsewhere) noexcept : driver(elsewhere), world_(world) {}
 
-    void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override { poll(ready); }
     void poll(detail::work_list& ready) noexcept override;
-    std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     bool is_simulated() const noexcept override { return true; }
     const char* name() const noexcept override { return "simulated"; }
@@ -108,14 +106,14 @@ class simulated_driver final : public driver {
     time_point now() const noexcept override { return world_.now(); }
 
   private:
+    void do_submit(detail::operation& operation) noexcept override;
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override {}
     void cancel_in_flight(detail::operation& operation) noexcept override;
-    void resubmit(detail::operation& operation) noexcept override { submit(operation); }
+    void resubmit(detail::operation& operation) noexcept override { do_submit(operation); }
     void close_under_lock(int fd) noexcept override { world_.close(fd); }
 
     simulated_world& world_;
-    std::size_t in_flight_ = 0;
 };
 
 }  // namespace peal::rt

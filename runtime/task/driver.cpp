@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <new>
+#include <utility>
 
 #include "../base/sanitizer.hpp"
 #include "blocking_threads.hpp"
@@ -22,6 +23,27 @@ bool is_receiving(detail::operation_kind kind) noexcept {
            kind == wait_readable;  // between two rounds of a read
 }
 
+/// Made and deleted under the lock of the driver: so a stopper may look at it.
+class elsewhere_job final : public blocking_job {
+  public:
+    elsewhere_job(driver& home, detail::operation& operation) noexcept
+        : blocking_job(&elsewhere_job::perform), home_(home), operation_(operation) {}
+
+  private:
+    static void perform(blocking_job& self) noexcept {
+        auto& me = static_cast<elsewhere_job&>(self);
+        me.operation_.outcome = perform_now(me.operation_);
+        me.home_.completed_elsewhere(me.operation_);  // from here on the job may be gone
+    }
+
+    driver& home_;
+    detail::operation& operation_;
+};
+
+void forget_job(detail::operation& operation) noexcept {
+    delete static_cast<elsewhere_job*>(std::exchange(operation.elsewhere, nullptr));
+}
+
 }  // namespace
 
 int driver::shutdown_writing(int) noexcept {
@@ -33,6 +55,7 @@ void driver::take_messages(detail::work_list& ready) noexcept {
     for (detail::work_item* done = elsewhere_done_.take_all(); done != nullptr;) {
         auto& operation = static_cast<detail::operation&>(*done);
         done = done->next;
+        forget_job(operation);
         completed(operation, operation.outcome, ready);
     }
     for (detail::operation* canceled = cancels_.take_all(); canceled != nullptr;) {
@@ -40,11 +63,14 @@ void driver::take_messages(detail::work_list& ready) noexcept {
         canceled = canceled->next_cancel;
         operation.cancel_requested = true;
         if (operation.finished) {
-            ready.push_back(operation);  // finish() saw that this request was on its way
+            make_ready(operation, ready);  // finish() saw that this request was on its way
         } else if (operation.in_kernel) {
             cancel_in_flight(operation);
+        } else if (operation.elsewhere != nullptr && elsewhere_.files.remove(*static_cast<elsewhere_job*>(operation.elsewhere))) {
+            forget_job(operation);  // it waited for a thread
+            completed(operation, -ECANCELED, ready);
         }
-        // else: performed elsewhere, or not handed over yet; the hand-over sees cancel_requested
+        // else: a thread performs it, or it is not handed over yet; the hand-over sees cancel_requested
     }
 }
 
@@ -92,25 +118,14 @@ void driver::finish(detail::operation& operation, detail::work_list& ready) noex
         case left_to_close::file: close_under_lock(operation.fd); break;
     }
     // With cancel_requested the slot was emptied by the stopper, and its request has been taken: nobody else knows the operation.
-    if (operation.cancel_requested || operation.owner->disarm(operation)) ready.push_back(operation);
+    if (operation.cancel_requested || operation.owner->disarm(operation)) make_ready(operation, ready);
     // else: a stopper has it; take_messages() goes on when the request arrives
 }
 
 void driver::perform_elsewhere(detail::operation& operation) noexcept {
-    struct job final : blocking_job {
-        job(driver& home, detail::operation& operation) noexcept
-            : blocking_job(&job::perform), home(home), operation(operation) {}
-        static void perform(blocking_job& self) noexcept {
-            auto& me = static_cast<job&>(self);
-            me.operation.outcome = perform_now(me.operation);
-            me.home.completed_elsewhere(me.operation);
-            delete &me;
-        }
-        driver& home;
-        detail::operation& operation;
-    };
     ++operation.outstanding;
-    auto* made = new (std::nothrow) job(*this, operation);
+    auto* made = new (std::nothrow) elsewhere_job(*this, operation);
+    operation.elsewhere = made;
     if (made == nullptr) {
         operation.outcome = -ENOMEM;
         completed_elsewhere(operation);

@@ -33,6 +33,18 @@ class lease_pool {
     lease_pool(const lease_pool&) = delete;
     lease_pool& operator=(const lease_pool&) = delete;
 
+    /// What a driver has of one, and leaves with it.
+    struct share {
+        share() noexcept = default;
+        share(const share&) = delete;
+        share& operator=(const share&) = delete;
+        ~share() {
+            if (pool != nullptr) pool->leave(taken);
+        }
+        lease_pool* pool = nullptr;
+        unsigned taken = 0;  // buffers that are not lent
+    };
+
     // ---- the driver ------------------------------------------------------------------------------------------------------
     bool has_free() const noexcept { return free_hint_.load(std::memory_order_relaxed) != 0; }
     enum class wish : unsigned char {

@@ -11,8 +11,9 @@
 
 namespace peal::rt {
 
-inline int folder_of(const detail::operation& op) noexcept { return op.fd >= 0 ? op.fd : AT_FDCWD; }
-inline int second_folder_of(const detail::operation& op) noexcept { return op.length != 0 ? static_cast<int>(op.length) - 1 : AT_FDCWD; }
+/// The folder of names that are said without one. Not -1: that is a closed descriptor, and must not lead anywhere.
+inline constexpr int working_directory = AT_FDCWD;
+inline int second_folder_of(const detail::operation& op) noexcept { return static_cast<int>(op.length); }
 
 /// Laid out as the kernel's open_how, which older headers lack.
 struct open_rules {

@@ -9,9 +9,20 @@
 
 #include "descriptors.hpp"
 #include "driver.hpp"
+#include "perform.hpp"
 #include "this_driver.hpp"
 
 namespace peal::detail {
+
+namespace {
+
+/// EOPNOTSUPP: this socket does not do it. ENOMEM, ENOBUFS: the user has as much memory locked as is allowed (RLIMIT_MEMLOCK), the socket as much in its
+/// notifications (net.core.optmem_max).
+bool is_refusal_of_zero_copy(int error_number) noexcept {
+    return error_number == EOPNOTSUPP || error_number == ENOMEM || error_number == ENOBUFS;
+}
+
+}  // namespace
 
 const char* operation_name(operation_kind kind) noexcept {
     switch (kind) {
@@ -19,7 +30,8 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::accept: return "accept";
         case operation_kind::connect: return "connect";
         case operation_kind::receive: return "recv";
-        case operation_kind::send: return "send";
+        case operation_kind::send:
+        case operation_kind::send_zero_copy: return "send";
         case operation_kind::receive_lease: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
@@ -39,6 +51,7 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::symlink: return "symlink";
         case operation_kind::open_in: return "openat2";
         case operation_kind::allocate: return "fallocate";
+        case operation_kind::raw: return "io_uring operation";
         case operation_kind::wait_readable:
         case operation_kind::wait_writable: return "poll";
     }
@@ -56,6 +69,11 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
     handle = awaiting;
     owner = &task;
     home = driver;
+    if (is_tried_first && driver->may_try_first() && !task.stop_requested()) {
+        const bool found = rt::read_from_cache(*this);
+        driver->tried_first(found);
+        if (found) return false;
+    }
     bool is_counted = rt::begin_use(fd);
     if (is_counted && task.arm(*this)) {
         driver->submit(*this);
@@ -73,17 +91,22 @@ void operation::request_cancel(cancelable& self) noexcept {
 }
 
 size_operation::size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags,
-                               std::uint64_t offset, rounds rounds) noexcept
+                               std::uint64_t offset, rounds rounds, first_try first) noexcept
     : operation(kind) {
     this->fd = fd;
     this->address = const_cast<void*>(data);
     this->length = bytes;
     this->flags = flags;
     this->offset = offset;
+    this->is_tried_first = first == first_try::in_the_cache;
     if (rounds == rounds::all) step = &size_operation::next_round;
 }
 
 bool size_operation::next_round(operation& self) noexcept {
+    if (self.kind == operation_kind::send_zero_copy && self.outcome < 0 && is_refusal_of_zero_copy(-self.outcome)) {
+        self.kind = operation_kind::send;
+        return true;
+    }
     if (self.outcome <= 0) return false;  // the end, or a failure: it is reported
     auto moved = static_cast<std::uint64_t>(self.outcome);
     if (moved >= self.length) return false;

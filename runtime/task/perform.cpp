@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "faults.hpp"
 #include "names.hpp"
 
 namespace peal::rt {
@@ -42,11 +43,13 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::connect:
         case operation_kind::receive:
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
+        case operation_kind::raw:
             return false;
     }
     return false;
@@ -59,7 +62,7 @@ ssize_t call(detail::operation& op) noexcept {
     auto* buffers = static_cast<const iovec*>(op.address);
     auto count = static_cast<int>(op.length);
     auto offset = static_cast<off_t>(op.offset);
-    int folder = folder_of(op);
+    int folder = op.fd;
     int second_folder = second_folder_of(op);
     auto* second = static_cast<const char*>(op.extra);
     bool seek = op.offset != detail::no_offset;
@@ -79,7 +82,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::sync:
             return op.flags != 0 ? ::fdatasync(op.fd) : ::fsync(op.fd);
         case operation_kind::stat:
-            return ::statx(op.fd >= 0 ? op.fd : AT_FDCWD, path != nullptr ? path : "", static_cast<int>(op.flags),
+            return ::statx(op.fd, path != nullptr ? path : "", static_cast<int>(op.flags),
                            STATX_BASIC_STATS, static_cast<struct ::statx*>(op.extra));
         case operation_kind::truncate:
             return ::ftruncate(op.fd, static_cast<off_t>(op.length));
@@ -103,11 +106,13 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::connect:
         case operation_kind::receive:
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
+        case operation_kind::raw:
             break;
     }
     errno = EOPNOTSUPP;
@@ -123,6 +128,20 @@ std::int32_t perform_now(detail::operation& operation) noexcept {
         done = call(operation);
     } while (done < 0 && errno == EINTR && operation.kind != operation_kind::close);
     return done < 0 ? -errno : static_cast<std::int32_t>(done);
+}
+
+bool is_cached(int fd) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) == 0;
+}
+
+bool read_from_cache(detail::operation& operation) noexcept {
+    if (the_fault_source != nullptr || operation.length > longest_transfer) [[unlikely]] return false;
+    iovec piece{operation.address, operation.length};
+    const ssize_t got = ::preadv2(operation.fd, &piece, 1, static_cast<off_t>(operation.offset), RWF_NOWAIT);
+    if (got != 0 && static_cast<std::uint64_t>(got) != operation.length) return false;
+    operation.outcome = static_cast<std::int32_t>(got);
+    return true;
 }
 
 }  // namespace peal::rt

@@ -14,4 +14,11 @@ bool can_perform(detail::operation_kind kind) noexcept;
 std::int32_t perform_now(detail::operation& operation) noexcept;
 
 
+/// By the system: not opened with O_DIRECT. There RWF_NOWAIT would wait for the device.
+bool is_cached(int fd) noexcept;
+
+/// A read of what lies in the page cache: all that was asked for, or the end of the file. False: something is missing, or this file has no such thing.
+/// Requires: is_cached(fd).
+bool read_from_cache(detail::operation& operation) noexcept;
+
 }  // namespace peal::rt

@@ -13,11 +13,13 @@
 
 #include <peal/detail/config.hpp>
 
+#include "../base/own_descriptor.hpp"
+
 namespace peal::rt {
 
 class wake_event {
   public:
-    wake_event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    wake_event() : fd_(own_descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {
         if (fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd for a worker (raise `ulimit -n`?)");
     }
     wake_event(const wake_event&) = delete;

@@ -2,7 +2,6 @@
 
 #include "ring.hpp"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -15,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "../base/own_descriptor.hpp"
 #include "../base/pages.hpp"
 #include "../base/sanitizer.hpp"
 #include "../base/system_file.hpp"
@@ -44,6 +44,16 @@ char unmapped_before_mapped;
 void unmap(io_uring& made) noexcept {
     tsan_release(&unmapped_before_mapped);
     ::io_uring_queue_exit(&made);
+}
+
+/// 0, or errno; then the ring is gone.
+int keep_off_standard_streams(io_uring& made) noexcept {
+    made.ring_fd = own_descriptor(made.ring_fd);
+    made.enter_ring_fd = made.ring_fd;
+    if (made.ring_fd >= 0) return 0;
+    const int error_number = errno;
+    unmap(made);
+    return error_number;
 }
 
 /// What an operator has to know: what was tried, what the system said, what to set.
@@ -87,15 +97,16 @@ void unmap(io_uring& made) noexcept {
 
 }  // namespace
 
-ring::ring(unsigned entries) {
+ring::ring(unsigned entries, use use) {
     unsigned size = std::clamp(entries, smallest_ring, 4096u);
     // Best first; a kernel that does not know a flag says EINVAL.
     constexpr unsigned flag_sets[] = {
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_SUBMIT_ALL,
         0,
     };
-    unsigned flag_set = 0;
+    unsigned flag_set = use == use::exclusive ? 0 : 1;
     unsigned patience = 3;  // ENOMEM passes when another process of this user has just given rings back
     for (;;) {
         io_uring_params parameters{};
@@ -103,6 +114,8 @@ ring::ring(unsigned entries) {
         parameters.cq_entries = size * 4;
         int error_number = -::io_uring_queue_init_params(size, &ring_, &parameters);
         if (error_number == 0) {
+            error_number = keep_off_standard_streams(ring_);
+            if (error_number != 0) fail("giving a ring a descriptor above 2", error_number);
             tsan_acquire(&unmapped_before_mapped);
             if (parameters.features & feature_no_iowait) wait_flags_ = enter_no_iowait;
             if ((parameters.features & IORING_FEAT_EXT_ARG) == 0) {
@@ -170,8 +183,9 @@ void ring::probe() {
         if (found->ops[i].flags & IO_URING_OP_SUPPORTED) opcodes_ |= std::uint64_t{1} << found->ops[i].op;
     }
     ::io_uring_free_probe(found);
-    // Unlimited by default; operations that need a kernel thread are few and wait for disks.
-    unsigned limits[2] = {4, 16};
+    // Unlimited by default. Threads are made when all others wait: for disks mostly, but opening a FIFO waits for its other end, and may not
+    // keep others from their files too soon. Guesses, not measured.
+    unsigned limits[2] = {16, 16};
     ::io_uring_register_iowq_max_workers(&ring_, limits);
     // Saves a lookup per enter; the index belongs to the registering thread. Refused by old kernels: no harm.
     registered_ = ::io_uring_register_ring_fd(&ring_) == 1;

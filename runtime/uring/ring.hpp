@@ -3,9 +3,10 @@
 
 // ring: an io_uring, its setup and its two queues. Knows the kernel, not operations.
 //
-// Set-up is COOP_TASKRUN without SINGLE_ISSUER, so that another worker may submit and reap under the driver's lock; on a kernel that
-// refuses a flag, without that flag. The mapping and the entries are liburing's; io_uring_enter is called directly for the flags that
-// the oldest supported liburing does not know. NO_SQARRAY is never set: liburing before 2.6 corrupts the queue with it.
+// A shared ring is set up with COOP_TASKRUN and without SINGLE_ISSUER, so that another worker may submit and reap under the driver's
+// lock; an exclusive one with SINGLE_ISSUER and DEFER_TASKRUN. On a kernel that refuses a flag, without that flag. The mapping and the
+// entries are liburing's; io_uring_enter is called directly for the flags that the oldest supported liburing does not know. NO_SQARRAY
+// is never set: liburing before 2.6 corrupts the queue with it.
 //
 // Threads: made and used by one worker at a time, under its driver's lock.
 
@@ -19,8 +20,9 @@ namespace peal::rt {
 
 class ring {
   public:
+    enum class use : bool { shared, exclusive };
     /// Throws std::system_error that says what was tried, what the system answered, and what to set.
-    explicit ring(unsigned entries);
+    explicit ring(unsigned entries, use use = use::shared);
     ring(const ring&) = delete;
     ring& operator=(const ring&) = delete;
     ~ring();
@@ -70,7 +72,8 @@ class ring {
     }
 
     bool supports(unsigned opcode) const noexcept { return opcode < 64 && (opcodes_ >> opcode & 1) != 0; }
-    bool is_cooperative() const noexcept { return (ring_.flags & IORING_SETUP_COOP_TASKRUN) != 0; }
+    bool is_cooperative() const noexcept { return (ring_.flags & (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN)) != 0; }
+    bool is_exclusive() const noexcept { return (ring_.flags & IORING_SETUP_SINGLE_ISSUER) != 0; }
     bool is_registered() const noexcept { return registered_; }
     bool sleeps_as_idle() const noexcept { return wait_flags_ != 0; }
 

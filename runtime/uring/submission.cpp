@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "../task/faults.hpp"
 #include "../task/names.hpp"
@@ -38,6 +39,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::connect: return IORING_OP_CONNECT;
         case operation_kind::receive: return IORING_OP_RECV;
         case operation_kind::send: return IORING_OP_SEND;
+        case operation_kind::send_zero_copy: return IORING_OP_SEND_ZC;
         case operation_kind::receive_lease: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
@@ -57,6 +59,7 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::symlink: return IORING_OP_SYMLINKAT;
         case operation_kind::open_in: return IORING_OP_OPENAT2;
         case operation_kind::allocate: return IORING_OP_FALLOCATE;
+        case operation_kind::raw: return IORING_OP_NOP;  // the entry says it
         case operation_kind::wait_readable:
         case operation_kind::wait_writable: return IORING_OP_POLL_ADD;
     }
@@ -92,6 +95,7 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.ioprio = IORING_RECVSEND_POLL_FIRST;
             [[fallthrough]];
         case operation_kind::send:
+        case operation_kind::send_zero_copy:
             entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(std::min(op.length, longest_transfer));
@@ -124,7 +128,7 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.fsync_flags = op.flags != 0 ? IORING_FSYNC_DATASYNC : 0u;
             break;
         case operation_kind::stat:
-            entry.fd = op.fd >= 0 ? op.fd : AT_FDCWD;
+            entry.fd = op.fd;
             entry.addr = address_of(op.address != nullptr ? op.address : "");
             entry.len = STATX_BASIC_STATS;
             entry.off = address_of(op.extra);
@@ -136,29 +140,29 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             break;
         case operation_kind::rename:
         case operation_kind::link:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(second_folder_of(op));
             entry.off = address_of(op.extra);
             entry.rename_flags = op.flags;  // and hardlink_flags: the same place
             break;
         case operation_kind::unlink:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.unlink_flags = op.flags;
             break;
         case operation_kind::make_directory:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = static_cast<std::uint32_t>(op.length);
             break;
         case operation_kind::symlink:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.off = address_of(op.extra);
             break;
         case operation_kind::open_in:
-            entry.fd = folder_of(op);
+            entry.fd = op.fd;
             entry.addr = address_of(op.address);
             entry.len = sizeof(open_rules);
             entry.off = address_of(op.extra);
@@ -168,6 +172,9 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.off = op.offset;
             entry.addr = op.length;
             entry.len = op.flags;
+            break;
+        case operation_kind::raw:
+            std::memcpy(&entry, op.address, sizeof entry);
             break;
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:

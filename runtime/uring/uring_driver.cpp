@@ -30,12 +30,28 @@ bool is_filled(detail::operation_kind kind) noexcept {
     return kind == receive || kind == receive_lease || kind == read;
 }
 
+/// A kernel thread that was interrupted in a system call says so in the kernel's own words, which programs never see otherwise (ERESTARTSYS to
+/// ERESTART_RESTARTBLOCK; an openat of a FIFO that is canceled, on Linux 6.18).
+bool is_interruption(std::int32_t result) noexcept { return result <= -512 && result >= -516; }
+
+/// Of a request with several completions, the first one is the answer, and the last one the end: until then the buffer of a zero-copy send, say, is the
+/// kernel's. False: more is to come.
+bool is_last(detail::operation& operation, std::int32_t& result, std::uint32_t flags) noexcept {
+    const bool has_more = (flags & IORING_CQE_F_MORE) != 0;
+    if (!std::exchange(operation.has_more, has_more)) {
+        if (operation.kind == detail::operation_kind::raw) operation.flags = flags;
+        if (!has_more) return true;
+        operation.outcome = result;
+    }
+    result = operation.outcome;
+    return !has_more;
+}
+
 }  // namespace
 
-uring_driver::uring_driver(unsigned ring_entries, blocking_pool& elsewhere) : driver(elsewhere), ring_(ring_entries) {}
-
-uring_driver::~uring_driver() {
-    if (lender_ != nullptr) lender_->leave(with_kernel_);
+uring_driver::uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere)
+    : driver(elsewhere), ring_(ring_entries, ring_use) {
+    try_first();
 }
 
 time_point uring_driver::rough_now() const noexcept {
@@ -53,7 +69,7 @@ time_point uring_driver::rough_now() const noexcept {
 
 // ---- the owner submits --------------------------------------------------------------------------------------------------------
 
-void uring_driver::submit(detail::operation& operation) noexcept {
+void uring_driver::do_submit(detail::operation& operation) noexcept {
     while (!submitted_.try_push(operation)) {
         // A round with more operations than slots: hand them over now. What is ready stays on the ring for the next poll.
         std::lock_guard guard(lock_);
@@ -86,7 +102,6 @@ void uring_driver::put_on_ring(detail::operation& operation) noexcept {
     entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
     operation.in_kernel = true;
     ++operation.outstanding;
-    ++in_flight_;
 }
 
 void uring_driver::hand_over() noexcept {
@@ -94,6 +109,9 @@ void uring_driver::hand_over() noexcept {
 }
 
 void uring_driver::begin(detail::operation& operation) noexcept {
+    if (operation.kind == detail::operation_kind::send_zero_copy && !ring_.supports(IORING_OP_SEND_ZC)) {
+        operation.kind = detail::operation_kind::send;  // Linux before 6.0
+    }
     operation.injected = fault_of(operation);
     if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
         if (lending_ == lending::not_yet) prepare_lending();
@@ -117,7 +135,7 @@ void uring_driver::prepare_lending() noexcept {
         made->leave(0);
         return;
     }
-    lender_ = made;
+    lent_.pool = made;
     lending_ = lending::by_the_kernel;
 }
 
@@ -134,7 +152,7 @@ bool uring_driver::lend_own(detail::operation& operation) noexcept {
 /// Operations for which the kernel had no buffer get one each: they would find none again. When this returns and some still wait, the next lease that
 /// comes back wakes this driver. What is free otherwise goes to the kernel; and more, if it had too few.
 void uring_driver::feed(detail::work_list& ready) noexcept {
-    if (lender_ == nullptr || (without_buffer_.empty() && !lender_->has_free())) return;
+    if (lent_.pool == nullptr || (without_buffer_.empty() && !lent_.pool->has_free())) return;
     auto wish = without_buffer_.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::more;
     bool are_left = true;
     detail::work_list waiting;
@@ -145,12 +163,12 @@ void uring_driver::feed(detail::work_list& ready) noexcept {
         if (operation.cancel_requested) {
             ++operation.outstanding;
             completed(operation, -ECANCELED, ready);
-        } else if (are_left && (are_left = lender_->take(lease_pool::wish::some, &index, 1) != 0)) {
-            operation.address = lender_->address_of(index);
-            operation.extra = lender_;
+        } else if (are_left && (are_left = lent_.pool->take(lease_pool::wish::some, &index, 1) != 0)) {
+            operation.address = lent_.pool->address_of(index);
+            operation.extra = lent_.pool;
             unpoison(operation.address, lease_pool::buffer_bytes);
             put_on_ring(operation);
-        } else if (lender_->has_none()) {
+        } else if (lent_.pool->has_none()) {
             ++operation.outstanding;
             completed(operation, -ENOMEM, ready);  // no lease is out that could come back
         } else {
@@ -159,10 +177,10 @@ void uring_driver::feed(detail::work_list& ready) noexcept {
     }
     if (!without_buffer_.empty()) return;
     std::array<std::uint16_t, lease_pool::at_once> taken;
-    while (unsigned count = lender_->take(std::exchange(wish, lease_pool::wish::what_is_free), taken.data(), lease_pool::at_once)) {
-        for (unsigned i = 0; i < count; ++i) ring_.add_buffer(lender_->address_of(taken[i]), lease_pool::buffer_bytes, taken[i]);
+    while (unsigned count = lent_.pool->take(std::exchange(wish, lease_pool::wish::what_is_free), taken.data(), lease_pool::at_once)) {
+        for (unsigned i = 0; i < count; ++i) ring_.add_buffer(lent_.pool->address_of(taken[i]), lease_pool::buffer_bytes, taken[i]);
         ring_.publish_buffers();
-        with_kernel_ += count;
+        lent_.taken += count;
     }
 }
 
@@ -183,17 +201,16 @@ void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
     entry.addr = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
     entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_cancel;
     ++operation.outstanding;
-    ++in_flight_;
 }
 
 void uring_driver::take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept {
-    --with_kernel_;
-    std::byte* buffer = lender_->address_of(index);
-    if (result <= 0) return lender_->give_back(buffer);
+    --lent_.taken;
+    std::byte* buffer = lent_.pool->address_of(index);
+    if (result <= 0) return lent_.pool->give_back(buffer);
     unpoison(buffer, lease_pool::buffer_bytes);
     tsan_written(buffer, static_cast<std::size_t>(result));
     operation.address = buffer;
-    operation.extra = lender_;
+    operation.extra = lent_.pool;
 }
 
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
@@ -208,10 +225,11 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             return;
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
-        --in_flight_;
+        if ((user_data & tag_mask) == tag_operation && !is_last(operation, result, flags)) return;
         if ((user_data & tag_mask) == tag_cancel) {
             cancel_answered(operation, ready);
         } else {
+            if (is_interruption(result)) result = -EINTR;
             if (operation.injected != 0) [[unlikely]] result = std::exchange(operation.injected, 0);
             if (result > 0 && is_filled(operation.kind) && operation.address != nullptr) {
                 tsan_written(operation.address, static_cast<std::size_t>(result));
@@ -252,6 +270,7 @@ void uring_driver::reap(detail::work_list& ready) noexcept {
         poll(ready);
         return;
     }
+    if (!ring_.has_completion()) return;
     std::lock_guard guard(lock_);
     reap_completions(ready);
 }

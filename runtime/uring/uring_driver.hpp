@@ -21,15 +21,12 @@ namespace peal::rt {
 class uring_driver final : public driver {
   public:
     /// On the worker's thread. Throws std::system_error.
-    uring_driver(unsigned ring_entries, blocking_pool& elsewhere);
-    ~uring_driver() override;
+    uring_driver(unsigned ring_entries, ring::use ring_use, blocking_pool& elsewhere);
 
-    void submit(detail::operation& operation) noexcept override;
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
     bool has_news() const noexcept override { return has_messages() || ring_.has_completion() || ring_.kernel_has_more(); }
     std::chrono::nanoseconds spin_limit() const noexcept override { return std::chrono::microseconds(50); }
-    std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int fd) noexcept override;
     const char* name() const noexcept override { return "uring"; }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
@@ -42,6 +39,7 @@ class uring_driver final : public driver {
     static constexpr std::uint64_t wake_user_data = 2;
     static constexpr std::uint64_t tag_close = 3;              // a detached close that failed, with its descriptor
 
+    void do_submit(detail::operation& operation) noexcept override;
     void do_wait(detail::work_list& ready, time_point deadline) noexcept override;
     void interrupt() noexcept override { wake_.raise(); }
     void cancel_in_flight(detail::operation& operation) noexcept override;
@@ -62,16 +60,14 @@ class uring_driver final : public driver {
     handover submitted_;
 
     detail::spin_lock lock_;
+    lease_pool::share lent_;  // `taken`: buffers that the kernel may fill. Goes after the ring, which lets go of them
     ring ring_;
-    std::size_t in_flight_ = 0;
     bool wake_armed_ = false;
     wake_event wake_;
 
     // Buffers that the kernel fills for operations that bring none (receive_lease). A kernel that cannot choose gets one for each operation.
     enum class lending : unsigned char { not_yet, by_the_kernel, by_operation };
     lending lending_ = lending::not_yet;
-    lease_pool* lender_ = nullptr;       // leaves with this driver
-    unsigned with_kernel_ = 0;           // buffers that it may fill
     detail::work_list without_buffer_;   // operations for which it had none
 };
 

@@ -7,7 +7,10 @@
 
 #include "support/cancel_matrix.hpp"
 
+#include <net/zero_copy.hpp>
+
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -32,6 +35,13 @@ namespace {
 
 /// "" if it holds.
 std::string expect(bool holds, const char* otherwise) { return holds ? std::string() : std::string(otherwise) + "; "; }
+
+peal::net::address address_of(int listener) {
+    sockaddr_storage name{};
+    socklen_t bytes = sizeof name;
+    ::getsockname(listener, reinterpret_cast<sockaddr*>(&name), &bytes);
+    return peal::net::address::parse("127.0.0.1:" + std::to_string(ntohs(reinterpret_cast<const sockaddr_in&>(name).sin_port)));
+}
 
 int bytes_in(int fd) {
     int waiting = -1;
@@ -147,6 +157,76 @@ class writing : public subject_of<writing> {
         std::array<std::byte, 4096> into;
         for (ssize_t n; (n = ::recv(ends_.second.native_handle(), into.data(), into.size(), MSG_DONTWAIT)) > 0;) drained_ += n;
     }
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    std::vector<std::byte> bytes_ = support::pattern(4096);
+    long before_ = 0;
+    long drained_ = 0;
+    long sent_ = 0;
+};
+
+/// As `writing` on a connection, and without a copy: a stop may also come when the kernel has the bytes and still needs the memory.
+class writing_without_copy : public subject_of<writing_without_copy> {
+  public:
+    writing_without_copy() {
+        support::make_buffer_tiny(near_.native_handle());
+        for (ssize_t n; (n = ::send(near_.native_handle(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;) before_ += n;
+        peal::rt::zero_copy_on_this_machine = true;
+        near_.set_zero_copy(1);
+        peal::rt::zero_copy_on_this_machine = false;
+    }
+    auto op() { return near_.write_all(std::span(bytes_).first(8)); }
+    void took(std::size_t n) { sent_ = static_cast<long>(n); }
+    void complete() override { read(before_); }
+    std::string verify(bool value, bool completed, bool) override {
+        near_.close();
+        read(before_ + 1000);  // until the end
+        return expect(read_ - before_ == sent_, "the count of bytes is wrong") + expect(value == (sent_ != 0), "wrong end") +
+               expect(completed || !value, "it had no room");
+    }
+
+  private:
+    void read(long until) {
+        std::array<std::byte, 4096> into;
+        for (ssize_t n; read_ < until && (n = ::recv(far_.get(), into.data(), static_cast<std::size_t>(std::min(4096l, until - read_)), 0)) > 0;) read_ += n;
+    }
+    support::raw_socket listener_ = [] {
+        support::raw_socket made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        static_cast<void>(::listen(made.get(), 1));
+        return made;
+    }();
+    peal::net::tcp_stream near_{support::connect_raw(address_of(listener_.get())).release()};
+    support::raw_socket far_{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+    std::vector<std::byte> bytes_ = support::pattern(4096);
+    long before_ = 0;
+    long read_ = 0;
+    long sent_ = 0;
+};
+
+/// As `writing`, from a file.
+class sending_file : public subject_of<sending_file> {
+  public:
+    sending_file() {
+        static_cast<void>(::write(file_.native_handle(), bytes_.data(), bytes_.size()));
+        while (::send(ends_.first.native_handle(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+        }
+        before_ = bytes_in(ends_.second.native_handle());
+    }
+    auto op() { return ends_.first.send_file(file_, 0, bytes_.size()); }
+    void took(std::uint64_t n) { sent_ = static_cast<long>(n); }
+    void complete() override { drain(); }
+    std::string verify(bool value, bool completed, bool) override {
+        drain();
+        return expect(drained_ - before_ == sent_, "the count of bytes is wrong") + expect(value == (sent_ != 0), "wrong end") +
+               expect(completed || !value, "it had no room");
+    }
+
+  private:
+    void drain() {
+        std::array<std::byte, 4096> into;
+        for (ssize_t n; (n = ::recv(ends_.second.native_handle(), into.data(), into.size(), MSG_DONTWAIT)) > 0;) drained_ += n;
+    }
+    support::temp_folder folder_;
+    peal::fs::file file_{::open((folder_ / "data").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
     std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
     std::vector<std::byte> bytes_ = support::pattern(4096);
     long before_ = 0;
@@ -898,6 +978,8 @@ constexpr operation operations[] = {
     {"read vectored", make<reading<reads::pieces>>},
     {"receive", make<receiving_lease>},
     {"write_all", make<writing>},
+    {"write_all, no copy", make<writing_without_copy>},
+    {"send_file", make<sending_file>},
     {"udp receive", make<receiving_datagram>},
     {"unix connect", make<connecting_unix>},
     {"unix descriptor", make<receiving_descriptor>},

@@ -35,8 +35,8 @@ LAYERS = {
     "io": ["base", "combine", "error", "task"],       # concepts that net, fs and process share, and what is built on them
     "parallel": ["base", "error", "task"],
     "sync": ["base", "combine", "error", "task"],
-    "net": ["base", "combine", "error", "io", "sync", "task", "time"],
     "fs": ["base", "error", "io", "task", "time"],
+    "net": ["base", "combine", "error", "fs", "io", "sync", "task", "time"],  # fs: send_file()
     # 5: run_until_terminated() takes a pool; by its public header
     "process": ["base", "combine", "error", "io", "task", "time", "pool"],
     # a server on all workers of a pool; by its public header, too
@@ -69,6 +69,7 @@ UNITS = {
     "include/peal/sync/": "sync",
     "include/peal/task/": "task",
     "include/peal/time/": "time",
+    "include/peal/uring/": "uring",
     "runtime/base/": "base",
     "runtime/combine/": "combine",
     "runtime/doctor/": "doctor",

@@ -3,6 +3,7 @@
 // Every operation with every error that it may end with, at its first, its second and its last call: the caller hears of that error by its name, or of
 // none where peal tries again; the calls around it do what they should; and nothing is left (the runner counts frames and descriptors).
 
+#include <net/zero_copy.hpp>
 #include <task/faults.hpp>
 #include <task/perform.hpp>
 
@@ -100,6 +101,11 @@ peal::task<bool> write_all(const std::string&) {
     auto ends = support::local_pair();
     co_return co_await ends.first.write_all(bytes_of("12345678")) == 8;
 }
+peal::task<bool> write_without_copy(const std::string&) {
+    auto ends = support::local_pair();
+    ends.first.set_zero_copy(1);
+    co_return co_await ends.first.write_all(bytes_of("12345678")) == 8;
+}
 peal::task<bool> write_pieces(const std::string&) {
     auto ends = support::local_pair();
     const std::array<peal::io::const_buffer, 2> pieces{peal::io::const_buffer("123"), peal::io::const_buffer("45678")};
@@ -109,6 +115,11 @@ peal::task<bool> write_all_pieces(const std::string&) {
     auto ends = support::local_pair();
     std::array<peal::io::const_buffer, 2> pieces{peal::io::const_buffer("123"), peal::io::const_buffer("45678")};
     co_return co_await ends.first.write_all(std::span<peal::io::const_buffer>(pieces)) == 8;
+}
+peal::task<bool> send_file(const std::string& path) {
+    file from = co_await file::open(path);
+    auto ends = support::local_pair();
+    co_return co_await ends.first.send_file(from, 0, 8) == 8;
 }
 peal::task<bool> connect(const std::string&) {
     auto listener = tcp_listener::bind("127.0.0.1:0");
@@ -447,8 +458,11 @@ constexpr tried all[] = {
     {"receive", operation_kind::receive_lease, receive, "recv"},
     {"write", operation_kind::send, write, "send"},
     {"write_all", operation_kind::send, write_all, "send"},
+    {"write_all without a copy", operation_kind::send_zero_copy, write_without_copy, "send"},
     {"write of pieces", operation_kind::send_many, write_pieces, "sendmsg"},
     {"write_all of pieces", operation_kind::send_many, write_all_pieces, "sendmsg"},
+    {"send_file, reading", operation_kind::read, send_file, "read"},
+    {"send_file, sending", operation_kind::send, send_file, "send"},
     {"connect", operation_kind::connect, connect, "connect 127.0.0.1:"},
     {"accept", operation_kind::accept, accept, "accept"},
     {"open", operation_kind::open, open, "openat"},
@@ -514,6 +528,7 @@ int heard(const tried& one, int error_number, const peal::pool& pool) {
     if (error_number == EINTR || (one.passes != nullptr && one.passes(error_number))) return 0;
     if (error_number == ECANCELED && peal::rt::can_perform(one.kind)) return 0;  // nobody has canceled: a blocking thread does it
     if (one.kind == operation_kind::accept && passing_for_accept.contains(error_number)) return 0;
+    if (one.kind == operation_kind::send_zero_copy && (error_number == ENOMEM || error_number == ENOBUFS)) return 0;  // then with a copy
     // A ring says that when it has no buffer: then it gets one.
     if (one.kind == operation_kind::receive_lease && error_number == ENOBUFS && pool.driver_of(0) == std::string_view("uring")) return 0;
     return error_number;
@@ -553,6 +568,7 @@ TEST_CASE("faults: every operation with every error, at the first, the second an
     support::temp_folder folder;
     std::string path = folder.path() + "/data";
     peal::rt::the_fault_source = go_wrong;
+    peal::rt::zero_copy_on_this_machine = true;
     int combinations = 0;
     for (const tried& one : all) {
         peal::pool pool(peal::pool_options(1));
@@ -580,6 +596,7 @@ TEST_CASE("faults: every operation with every error, at the first, the second an
         }
     }
     peal::rt::the_fault_source = nullptr;
+    peal::rt::zero_copy_on_this_machine = false;
     CHECK(combinations >= 400);
     WARN(combinations << " combinations of operation, error and call");
 }

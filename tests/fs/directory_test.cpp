@@ -161,3 +161,35 @@ TEST_CASE("directory: paths with \"..\" while folders are renamed are found, or 
     CHECK(wrong == "");
     CHECK(found > 0);
 }
+
+TEST_CASE("directory: one that is closed, or was moved from, leads nowhere: not to the working directory either") {
+    auto refuses = [](auto asked) -> peal::task<bool> {
+        auto done = co_await peal::as_result(std::move(asked));
+        co_return !done && done.error().code() == std::errc::bad_file_descriptor;
+    };
+    auto body = [refuses](support::temp_folder& folder) -> peal::task<> {
+        directory none;
+        directory moved = co_await directory::open(folder / ".");
+        directory there = std::move(moved);
+        for (const directory* each : {&none, &moved}) {
+            bool all = co_await refuses(each->make_directory("peal-x"));
+            all &= co_await refuses(each->stat("peal-x"));
+            all &= co_await refuses(each->open_file("peal-x", open_options().read().write().create()));
+            all &= co_await refuses(each->open_directory("."));
+            all &= co_await refuses(each->symlink("a", "peal-x"));
+            all &= co_await refuses(each->remove("peal-x"));
+            all &= co_await refuses(each->remove_directory("peal-x"));
+            all &= co_await refuses(each->rename("peal-x", there, "y"));
+            CHECK(all);
+        }
+        co_await there.make_directory("made");
+        bool from_there = co_await refuses(there.rename("made", none, "peal-y"));
+        CHECK(from_there);
+        struct ::stat found{};
+        CHECK(::lstat("peal-x", &found) != 0);
+        CHECK(::lstat("peal-y", &found) != 0);
+    };
+    support::temp_folder folder;
+    peal::pool pool(peal::pool_options(1));
+    pool.run(body, std::ref(folder));
+}

@@ -6,6 +6,7 @@
 #include <peal/fs/file.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -199,4 +200,42 @@ TEST_CASE("file cancel: where the kernel can make no thread, operations are done
     auto child = support::run_case("child: every file operation without a thread to be had");
     INFO(child.output);
     CHECK(child.succeeded());
+}
+
+TEST_CASE("file cancel: opens that wait for the other end of a FIFO can be stopped, and keep nobody from other files for ever") {
+    auto open = [](std::string path) -> peal::task<> { static_cast<void>(co_await file::open(path, open_mode::append)); };
+    auto stop_all = [](std::vector<peal::join_handle<>> waiting) -> peal::task<int> {
+        int canceled = 0;
+        for (auto& each : waiting) each.request_stop();
+        for (auto& each : waiting) {
+            std::string end = co_await end_of(std::move(each));
+            canceled += end == "canceled";
+            if (end != "canceled") UNSCOPED_INFO(end);
+        }
+        co_return canceled;
+    };
+    support::temp_folder folder;
+    const std::string fifo = folder / "fifo";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    peal::pool pool(peal::pool_options(1));
+    const bool by_threads = pool.driver_of(0) == std::string_view("epoll");  // a thread that waits in open() is not interrupted
+    constexpr int more_than_threads = 20;
+    std::vector<peal::join_handle<>> waiting;
+    for (int i = 0; i < more_than_threads; ++i) waiting.push_back(pool.spawn(open, fifo));
+    std::this_thread::sleep_for(20ms);
+    std::vector<peal::join_handle<>> queued;
+    if (by_threads) {
+        while (waiting.size() > 8) {  // the first ones have the threads
+            queued.push_back(std::move(waiting.back()));
+            waiting.pop_back();
+        }
+    } else {
+        queued.swap(waiting);
+    }
+    const int count = static_cast<int>(queued.size());
+    CHECK(pool.run(stop_all, std::move(queued)) == count);
+    int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // lets the others go on
+    pool.run(open, folder / "ordinary");
+    CHECK(pool.run(stop_all, std::move(waiting)) >= 0);
+    ::close(reader);
 }

@@ -9,9 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include <peal/pool/pool.hpp>
 #include <peal/task/as_result.hpp>
@@ -181,6 +184,58 @@ TEST_CASE("file: stat tells what the system tells") {
           "statx " + missing + ": No such file or directory");
 }
 
+TEST_CASE("file: reads of what lies in the page cache let others have their turn, and can be stopped") {
+    support::temp_folder folder;
+    std::string path = folder / "cached";
+    peal::pool pool(peal::pool_options(1));
+    pool.run(peal::fs::write_file, path, support::pattern(4096));
+    constexpr int limit = 100'000;
+    auto read_until = [](std::string from, std::atomic<int>& reads, const std::atomic<bool>& over) -> peal::task<bool> {
+        file data = co_await file::open(from);
+        std::vector<std::byte> content(4096);
+        do {
+            static_cast<void>(co_await data.read_at(0, content));
+            ++reads;
+        } while (!over && reads < limit);
+        co_return support::fits(content, 0);
+    };
+    auto beside = [&](std::string from) -> peal::task<int> {
+        std::atomic<int> reads = 0;
+        std::atomic<bool> over = false;
+        auto reading = peal::spawn(read_until, from, std::ref(reads), std::ref(over));
+        while (reads == 0) co_await pool.schedule();
+        for (int turn = 0; turn < 10; ++turn) co_await pool.schedule();  // to the back of the queue
+        over = true;
+        bool right = co_await reading;
+        co_return right ? reads.load() : -1;
+    };
+    int reads = pool.run(beside, path);
+    CHECK(reads > 0);
+    CHECK(reads < limit);
+
+    auto read_forever = [](std::string from, std::atomic<bool>& begun) -> peal::task<> {
+        file data = co_await file::open(from);
+        std::vector<std::byte> content(4096);
+        for (;;) {
+            static_cast<void>(co_await data.read_at(0, content));
+            begun = true;
+        }
+    };
+    std::atomic<bool> begun = false;
+    auto reading = pool.spawn(read_forever, path, std::ref(begun));
+    while (!begun) std::this_thread::yield();
+    reading.request_stop();
+    auto end_of = [](peal::join_handle<> of) -> peal::task<bool> {
+        try {
+            co_await of;
+        } catch (const std::system_error& failure) {
+            co_return peal::is_canceled(failure);
+        }
+        co_return false;
+    };
+    CHECK(pool.run(end_of, std::move(reading)));
+}
+
 TEST_CASE("file: errors of paths name the path") {
     support::temp_folder folder;
     support::put(folder / "plain", "x");
@@ -269,6 +324,9 @@ TEST_CASE("file: a moved file works, a closed one says so") {
         REQUIRE_FALSE(refused);
         CHECK(refused.error().code() == std::errc::bad_file_descriptor);
         CHECK(refused.error().operation() == "read");
+        auto unknown = co_await peal::as_result(first.stat());
+        REQUIRE_FALSE(unknown);
+        CHECK(unknown.error().code() == std::errc::bad_file_descriptor);
         second.close();
         CHECK_FALSE(second.is_open());
         second = co_await file::open(path);
@@ -292,4 +350,21 @@ TEST_CASE("file: an open whose result nobody takes leaves no descriptor") {
         }
     };
     pool.run(body, folder / "some");
+}
+
+TEST_CASE("file: files of the kernel that can be waited for are read at the position that was named, again and again") {
+    auto body = []() -> peal::task<> {
+        file name = co_await file::open("/proc/sys/kernel/hostname");
+        std::array<std::byte, 256> buffer;
+        std::size_t whole = co_await name.read_at(0, buffer);
+        CHECK(whole > 1);
+        for (int i = 0; i < 3; ++i) {
+            std::size_t again = co_await name.read_at(0, buffer);
+            CHECK(again == whole);
+            std::size_t rest = co_await name.read_at(1, buffer);
+            CHECK(rest == whole - 1);
+        }
+    };
+    peal::pool pool(peal::pool_options(1));
+    pool.run(body);
 }

@@ -56,8 +56,8 @@ TEST_CASE("names: folders are made and removed") {
     CHECK(exists(folder / "a/b/c"));
     CHECK(exists(folder / "a/e"));
     support::put(folder / "file", "x");
-    CHECK(said(pool, peal::fs::make_directories, folder / "file", 0777u) == "mkdir " + folder / "file" + ": File exists");
-    CHECK(said(pool, peal::fs::make_directories, folder / "file/below", 0777u) == "mkdir " + folder / "file" + ": File exists");
+    CHECK(said(pool, peal::fs::make_directories, folder / "file", 0777u) == "mkdir " + folder / "file" + ": Not a directory");
+    CHECK(said(pool, peal::fs::make_directories, folder / "file/below", 0777u) == "mkdir " + folder / "file" + ": Not a directory");
     CHECK(said(pool, peal::fs::make_directories, std::string(), 0777u) == "mkdir : No such file or directory");
     CHECK(said(pool, peal::fs::remove_directory, folder / "a") == "rmdir " + folder / "a" + ": Directory not empty");
     CHECK(said(pool, peal::fs::remove_directory, path) == "done");

@@ -130,3 +130,28 @@ TEST_CASE("change_watch: a next() that is stopped has taken nothing, and a path 
     peal::pool pool(peal::pool_options(1));
     pool.run(body, std::ref(folder));
 }
+
+TEST_CASE("change_watch: what is removed and added again can be removed again, and then tells nothing") {
+    auto body = [](support::temp_folder& folder) -> peal::task<> {
+        peal::fs::change_watch changes;
+        std::string watched = folder / "watched";
+        std::filesystem::create_directory(watched);
+        co_await changes.add(watched);
+        CHECK(changes.remove(watched));
+        co_await changes.add(watched);
+        CHECK(changes.remove(watched));
+        CHECK_FALSE(changes.remove(watched));
+        support::put(watched + "/file", "x");
+        for (int i = 0; i < 2; ++i) {
+            auto ended = co_await next_of(changes);
+            is(ended, kind::ended, watched, "");
+        }
+        auto waiting = next_of(changes);
+        auto limited = peal::timeout(20ms, std::move(waiting));
+        auto more = co_await peal::as_result(std::move(limited));
+        CHECK_FALSE(more);
+    };
+    support::temp_folder folder;
+    peal::pool pool(peal::pool_options(1));
+    pool.run(body, std::ref(folder));
+}

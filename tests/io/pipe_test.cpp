@@ -25,6 +25,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/child.hpp"
 #include "support/leaks.hpp"
 #include "support/sockets.hpp"
 #include "support/temp_folder.hpp"
@@ -253,4 +254,67 @@ TEST_CASE("pipe: what is not open is an error") {
     };
     peal::pool pool(peal::pool_options(1));
     pool.run(body);
+}
+
+TEST_CASE("pipe: a wait that was stopped says nothing later about what has the number next") {
+    auto body = []() -> peal::task<> {
+        peal::io::pipe first = peal::io::make_pipe();
+        const int copy = ::fcntl(first.reader.native_handle(), F_DUPFD_CLOEXEC, 100);  // the pipe lives on when its reader is gone
+        const int number = first.reader.native_handle();
+        std::array<std::byte, 16> buffer;
+        auto reading = first.reader.read(buffer);
+        auto limited = peal::timeout(1ms, reading);
+        auto stopped = co_await peal::as_result(std::move(limited));
+        CHECK_FALSE(stopped);
+        first.reader.close();
+        while (::fcntl(number, F_GETFD) >= 0) co_await peal::sleep_for(1ms);  // by a thread
+        auto [here, there] = support::local_pair();
+        const int moved = ::fcntl(here.native_handle(), F_DUPFD_CLOEXEC, number);
+        REQUIRE((here.native_handle() == number || there.native_handle() == number || moved == number));
+        ::close(moved);
+        auto& receiver = here.native_handle() == number ? here : there;
+        auto& sender = here.native_handle() == number ? there : here;
+        std::array<std::byte, 16> received;
+        auto end_first_and_send = [](peal::io::pipe& first, peal::net::tcp_stream& sender) -> peal::task<> {
+            co_await peal::sleep_for(5ms);
+            first.writer.close();  // the end of the first pipe
+            co_await peal::sleep_for(20ms);
+            std::array<std::byte, 5> sent{};
+            co_await sender.write_all(sent);
+        };
+        auto read = [](peal::net::tcp_stream& receiver, std::span<std::byte> into) -> peal::task<std::size_t> {
+            co_return co_await receiver.read(into);
+        };
+        auto [nothing, count] = co_await peal::when_all(end_first_and_send(first, sender), read(receiver, received));
+        CHECK(count == 5);
+        ::close(copy);
+    };
+    peal::pool pool(peal::pool_options(1));
+    pool.run(body);
+}
+
+TEST_CASE("pipe: in a program without standard streams, no ring and no event takes their place") {
+    auto child = support::run_case("child: a pool without standard streams");
+    INFO(child.output);
+    CHECK(child.succeeded());
+}
+TEST_CASE("child: a pool without standard streams", "[.child]") {
+    const int out = ::fcntl(1, F_DUPFD_CLOEXEC, 100);
+    for (int fd : {0, 1, 2}) ::close(fd);
+    bool are_free = true;
+    bool is_refused = false;
+    {
+        peal::pool pool(peal::pool_options(2));
+        pool.run([]() -> peal::task<> { co_return; });
+        for (int fd : {0, 1, 2}) are_free &= ::fcntl(fd, F_GETFD) < 0;
+        try {
+            static_cast<void>(peal::process::standard_input());
+        } catch (const std::system_error& failure) {
+            is_refused = failure.code() == std::errc::bad_file_descriptor;
+        }
+    }
+    for (int fd : {0, 1, 2}) ::dup2(out, fd);
+    ::close(out);
+    CHECK(are_free);
+    CHECK(is_refused);
 }

@@ -18,14 +18,12 @@ class model_driver final : public peal::rt::driver {
   public:
     explicit model_driver(peal::rt::blocking_pool& none) : driver(none) {}
 
-    void submit(peal::detail::operation& operation) noexcept override { submitted_.push_back(&operation); }
     void reap(peal::detail::work_list& ready) noexcept override { poll(ready); }
     void poll(peal::detail::work_list& ready) noexcept override {
         hand_over();
         take_messages(ready);
         reap_completions(ready);
     }
-    std::size_t in_flight() const noexcept override { return in_flight_; }
     void close(int) noexcept override {}
     peal::rt::time_point now() const noexcept override { return peal::rt::time_point(std::chrono::hours(1)); }
 
@@ -43,6 +41,7 @@ class model_driver final : public peal::rt::driver {
     }
 
   private:
+    void do_submit(peal::detail::operation& operation) noexcept override { submitted_.push_back(&operation); }
     void do_wait(peal::detail::work_list& ready, peal::rt::time_point deadline) noexcept override {
         poll(ready);
         if (!ready.empty()) return;
@@ -56,7 +55,6 @@ class model_driver final : public peal::rt::driver {
     void interrupt() noexcept override { wake_.raise(); }
     void cancel_in_flight(peal::detail::operation& operation) noexcept override {
         ++operation.outstanding;
-        ++in_flight_;
         std::lock_guard guard(kernel_);
         for (auto& each : pending_) {
             if (each != &operation) continue;
@@ -74,7 +72,6 @@ class model_driver final : public peal::rt::driver {
         for (peal::detail::operation* each : submitted_) {
             each->in_kernel = true;
             ++each->outstanding;
-            ++in_flight_;
             {
                 std::lock_guard guard(kernel_);
                 pending_.push_back(each);
@@ -91,7 +88,6 @@ class model_driver final : public peal::rt::driver {
             taken.swap(completions_);
         }
         for (const completion& each : taken) {
-            --in_flight_;
             if (each.answers_cancel) {
                 cancel_answered(*each.of, ready);
             } else {
@@ -106,7 +102,6 @@ class model_driver final : public peal::rt::driver {
         bool answers_cancel;
     };
     std::vector<peal::detail::operation*> submitted_;  // owner only
-    std::size_t in_flight_ = 0;                        // owner only
     event wake_;
     event given_;
     mutex kernel_;                                     // guards the two below

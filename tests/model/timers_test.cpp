@@ -36,14 +36,13 @@ struct nobody : peal::rt::blocking_pool {
 class standing_clock final : public peal::rt::driver {
   public:
     explicit standing_clock(peal::rt::blocking_pool& none) : driver(none) {}
-    void submit(peal::detail::operation&) noexcept override {}
     void reap(peal::detail::work_list&) noexcept override {}
     void poll(peal::detail::work_list&) noexcept override {}
-    std::size_t in_flight() const noexcept override { return 0; }
     void close(int) noexcept override {}
     peal::rt::time_point now() const noexcept override { return begin; }
 
   private:
+    void do_submit(peal::detail::operation&) noexcept override {}
     void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {}
     void interrupt() noexcept override {}
     void cancel_in_flight(peal::detail::operation&) noexcept override {}

@@ -14,8 +14,10 @@
 #include <variant>
 
 #include <peal/parallel/fork_join.hpp>
+#include <peal/combine/timeout.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sim/simulation.hpp>
+#include <peal/sync/event.hpp>
 #include <peal/task/context.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/yield.hpp>
@@ -461,4 +463,38 @@ TEST_CASE("join: a scope that is left inside ends, also with a function above wh
         pool.run(leaves_a_scope_inside, std::ref(ended), std::ref(second_ran));
         CHECK(second_ran);
     }
+}
+
+namespace {
+
+peal::task<> until_set(peal::event& set) { co_await set.wait(); }
+peal::task<> until_set_also_if_stopped(peal::event& set) { co_await peal::shield(until_set(set)); }
+peal::task<> set_later(peal::event& set, std::atomic<bool>& is_left) {
+    while (!is_left) co_await peal::yield();
+    set.set();
+}
+
+/// The second function waits in the destructor of a scope for what only another task sets off, and the first one's worker waits for it.
+peal::task<> join_around_a_scope() {
+    peal::event set;
+    std::atomic<bool> is_left{false};
+    std::atomic<bool> is_taken{false};
+    auto other = peal::spawn(set_later, std::ref(set), std::ref(is_left));
+    auto first = [&is_taken] { busy_until([&] { return is_taken.load(); }); };
+    auto second = [&] {
+        is_taken = true;
+        peal::scope left;
+        left.spawn(until_set_also_if_stopped, std::ref(set));
+        is_left = true;
+    };
+    peal::join(first, second);
+    co_await other;
+}
+
+}  // namespace
+
+TEST_CASE("join: a scope that is left in the second may wait for any task, also when all other workers wait in join()") {
+    peal::pool pool{peal::pool_options(2)};
+    for (int i = 0; i < 5; ++i) pool.run(join_around_a_scope);
+    SUCCEED("it came to its end");
 }

@@ -5,6 +5,7 @@
 #include <peal/pool/pool.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include <peal/fs/file.hpp>
+#include <peal/io/pipe.hpp>
 #include <peal/net/tcp.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
@@ -27,8 +29,10 @@
 #include "support/awaitables.hpp"
 #include "support/catch.hpp"
 #include "support/captured_stderr.hpp"
+#include "support/death.hpp"
 #include "support/leaks.hpp"
 #include "support/sockets.hpp"
+#include "support/temp_folder.hpp"
 
 using namespace std::chrono_literals;
 
@@ -386,7 +390,7 @@ TEST_CASE("shutdown: a stop_handle of a task that was abandoned may be used when
         for (auto& each : stops) each.request_stop();
         stops.clear();
     }).join();
-    CHECK(captured.text().find("4 tasks") == std::string::npos);  // two are named, two are counted
+    CHECK(captured.text().find("while 4 tasks did not stop") != std::string::npos);  // two are named, two are counted
     CHECK(captured.text().find("2 tasks in scopes") != std::string::npos);
 }
 
@@ -551,4 +555,84 @@ TEST_CASE("shutdown: a handle may outlive its pool, result, failure and all") {
     stopper.reset();
     bad.reset();
     CHECK(captured.text().find("late") != std::string::npos);  // no handler is left: standard error
+}
+
+namespace {
+
+/// A task of one pool that is a guest on another.
+peal::task<std::size_t> read_as_a_guest(peal::pool& host, peal::pool& home, std::atomic<bool>& is_there, std::atomic<bool>& may_go_on) {
+    co_await host.schedule();
+    peal::io::pipe through = peal::io::make_pipe();
+    std::byte sent{1};
+    co_await through.writer.write_all(std::span(&sent, 1));
+    is_there = true;
+    while (!may_go_on) std::this_thread::yield();  // the worker hears of the end only after this
+    std::byte got{};
+    std::size_t count = co_await through.reader.read(std::span(&got, 1));
+    co_await home.schedule();
+    co_return count;
+}
+
+peal::task<> open_as_a_guest(peal::pool& host, peal::pool& home, std::string fifo, std::atomic<bool>& is_there) {
+    co_await host.schedule();
+    is_there = true;
+    auto opened = co_await peal::fs::file::open(fifo, peal::fs::open_mode::append);
+    opened.close();
+    co_await home.schedule();
+}
+
+}  // namespace
+
+TEST_CASE("shutdown: what a guest of another pool has begun is carried through") {
+    for (int i = 0; i < 5; ++i) {
+        peal::pool home(peal::pool_options(1));
+        peal::pool host(peal::pool_options(1));
+        std::atomic<bool> is_there{false};
+        std::atomic<bool> may_go_on{false};
+        auto guest = home.spawn(read_as_a_guest, std::ref(host), std::ref(home), std::ref(is_there), std::ref(may_go_on));
+        while (!is_there) std::this_thread::yield();
+        std::thread ending([&host] { host.shutdown(1ms, 1ms); });
+        std::this_thread::sleep_for(20ms);  // it has asked its worker to end
+        may_go_on = true;
+        CHECK(home.run([](peal::join_handle<std::size_t> joined) -> peal::task<std::size_t> { co_return co_await joined; },
+                       std::move(guest)) == 1);
+        ending.join();
+    }
+}
+
+TEST_CASE("shutdown: what a blocking thread does for a guest of another pool is waited for") {
+    support::temp_folder folder;
+    const std::string fifo = folder / "fifo";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    peal::pool home(peal::pool_options(1));
+    peal::pool_options options(1);
+    options.driver = peal::driver_choice::epoll;
+    peal::pool host(options);
+    std::atomic<bool> is_there{false};
+    auto guest = home.spawn(open_as_a_guest, std::ref(host), std::ref(home), fifo, std::ref(is_there));
+    while (!is_there) std::this_thread::yield();
+    std::this_thread::sleep_for(10ms);
+    std::thread ending([&host] { host.shutdown(1ms, 1ms); });
+    std::this_thread::sleep_for(20ms);
+    int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // now it can be opened
+    home.run([](peal::join_handle<> joined) -> peal::task<> { co_await joined; }, std::move(guest));
+    ending.join();
+    ::close(reader);
+}
+
+TEST_CASE("shutdown: afterwards the driver is still known, and moving there is said to be wrong") {
+    auto died = [](auto moving) {
+        return support::death_of([moving] {
+            peal::pool over(peal::pool_options(1));
+            over.shutdown(1ms, 1ms);
+            peal::pool home(peal::pool_options(1));
+            home.run(moving, std::ref(over));
+        });
+    };
+    CHECK(died([](peal::pool& over) -> peal::task<> { co_await over.schedule(); }).says("has been shut down"));
+    CHECK(died([](peal::pool& over) -> peal::task<> { co_await over.schedule_on(0); }).says("has been shut down"));
+    peal::pool pool(peal::pool_options(1));
+    std::string before = pool.driver_of(0);
+    pool.shutdown(1ms, 1ms);
+    CHECK(pool.driver_of(0) == before);
 }

@@ -191,17 +191,20 @@ TEST_CASE("child: without standard streams", "[.child]") {
     ::close(0);
     ::close(1);
     ::close(2);
-    peal::process::run_result result;
+    std::string output;
+    std::string errors;
     {
         peal::pool pool(peal::pool_options(1));
-        result = pool.run(peal::process::run, shell("cat; echo errors >&2"), std::string("through"), std::size_t{100});
+        auto result = pool.run(peal::process::run, shell("cat; echo errors >&2"), std::string("through"), std::size_t{100});
+        output = result.output;
+        errors = result.errors;
     } // the pipes have had the numbers 0 to 2, and the pool may still be closing them: it ends before they are taken back
     ::dup2(out, 0);
     ::dup2(out, 1);
     ::dup2(out, 2);
     ::close(out);
-    CHECK(result.output == "through");
-    CHECK(result.errors == "errors\n");
+    CHECK(output == "through");
+    CHECK(errors == "errors\n");
 }
 
 TEST_CASE("child: talks over its pipes, line by line") {
@@ -386,4 +389,51 @@ TEST_CASE("child: SIGCHLD is ignored", "[.child]") {
     INFO(said);
     CHECK(said.find("SIGCHLD is ignored") != std::string::npos);
     CHECK(said.ends_with("No child processes"));
+}
+
+namespace {
+
+/// Numbers of descriptors that stand for programs.
+std::vector<int> pidfds() {
+    std::vector<int> found;
+    for (int fd = 0; fd < 1024; ++fd) {
+        std::array<char, 64> text{};
+        std::string name = "/proc/self/fd/" + std::to_string(fd);
+        if (::readlink(name.c_str(), text.data(), text.size() - 1) > 0 && std::string(text.data()) == "anon_inode:[pidfd]") found.push_back(fd);
+    }
+    return found;
+}
+
+peal::task<> start_and_drop(int count) {
+    std::vector<peal::process::child> programs;
+    for (int i = 0; i < count; ++i) {
+        command what("/bin/sleep", "100");
+        peal::task<peal::process::child> starting = peal::process::start(std::move(what));
+        programs.push_back(co_await std::move(starting));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("child: programs that are dropped close their own descriptors and no others, also where copies of these are about") {
+    peal::pool pool(peal::pool_options(1));
+    std::size_t before = support::open_descriptors();
+    for (int round = 0; round < 5; ++round) {
+        std::vector<int> copies;
+        auto copied = [&copies]() -> peal::task<> {
+            command what("/bin/sleep", "100");
+            peal::task<peal::process::child> starting = peal::process::start(std::move(what));
+            peal::process::child program = co_await std::move(starting);
+            for (int fd : pidfds()) copies.push_back(::fcntl(fd, F_DUPFD_CLOEXEC, 100));  // as a program has that is just starting
+        };
+        pool.run(copied);
+        pool.run(start_and_drop, 3);
+        std::vector<int> others;
+        for (int i = 0; i < 50; ++i) others.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        pool.run(start_and_drop, 3);
+        REQUIRE(no_child_is_left());
+        for (int fd : others) CHECK(::close(fd) == 0);
+        for (int fd : copies) ::close(fd);
+    }
+    CHECK(descriptors_become(before));
 }

@@ -36,14 +36,13 @@ class sleeping_driver final : public peal::rt::driver {
   public:
     sleeping_driver(peal::rt::blocking_pool& none, sleep_counts& counts) : driver(none), counts_(counts) {}
 
-    void submit(peal::detail::operation&) noexcept override {}
     void reap(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
     void poll(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
-    std::size_t in_flight() const noexcept override { return 0; }
     void close(int) noexcept override {}
     peal::rt::time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
 
   private:
+    void do_submit(peal::detail::operation&) noexcept override {}
     void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {  // there are no timers
         std::unique_lock lock(mutex_);
         if (!is_told_) {

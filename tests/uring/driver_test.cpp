@@ -22,6 +22,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/rings.hpp"
 #include "support/threads.hpp"
 
 using namespace std::chrono_literals;
@@ -58,7 +59,7 @@ peal::task<> alternate(peal::pool& one, peal::pool& other, int times) {
 }  // namespace
 
 TEST_CASE("uring driver: a ring of eight entries takes a thousand operations in one round, and none is lost") {
-    peal::pool_options options(1);
+    peal::pool_options options = support::each_ring_mode(1);
     options.ring_entries = 8;
     peal::pool pool(options);
     pool.run(many_nops, 1000, 20);
@@ -95,21 +96,22 @@ peal::task<> all_at_once(pace& all) {
 
 TEST_CASE("uring driver: what is ready first runs first, also when more is ready than a queue holds") {
     pace all;
-    peal::pool pool{peal::pool_options(1)};
+    peal::pool pool(support::each_ring_mode(1));
     pool.run(all_at_once, std::ref(all));
     CHECK(all.furthest_apart <= 4);
 }
 
 TEST_CASE("uring driver: wakes from another pool at any moment of falling asleep are not lost") {
-    peal::pool one{peal::pool_options(1)};
-    peal::pool two{peal::pool_options(1)};
+    const peal::pool_options options = support::each_ring_mode(1);
+    peal::pool one(options);
+    peal::pool two(options);
     auto moving = alternate(one, two, 20'000);
     peal::sync_wait(std::move(moving));
     SUCCEED("it came to its end");
 }
 
 TEST_CASE("uring driver: wakes from threads at any moment of falling asleep are not lost") {
-    peal::pool pool{peal::pool_options(2)};
+    peal::pool pool(support::each_ring_mode(2));
     std::atomic<long> sum{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 3; ++t) {
@@ -122,7 +124,7 @@ TEST_CASE("uring driver: wakes from threads at any moment of falling asleep are 
 }
 
 TEST_CASE("uring driver: a stop from a thread at any moment of falling asleep is not lost") {
-    peal::pool pool{peal::pool_options(1)};
+    peal::pool pool(support::each_ring_mode(1));
     auto sleeper = []() -> peal::task<> { co_await peal::sleep_for(std::chrono::hours(1)); };
     auto joining = [](peal::join_handle<> joined) -> peal::task<bool> {
         try {
@@ -148,7 +150,7 @@ TEST_CASE("uring driver: signals that reach a worker disturb nothing") {
     ignore.sa_handler = [](int) {};
     ::sigaction(SIGPROF, &ignore, &before);
     {
-        peal::pool_options options(1);
+        peal::pool_options options = support::each_ring_mode(1);
         options.name = "prof";
         peal::pool pool(options);
         auto running = pool.spawn(many_nops, 50, 2000);
@@ -163,7 +165,7 @@ TEST_CASE("uring driver: signals that reach a worker disturb nothing") {
 }
 
 TEST_CASE("uring driver: a pool without work makes no system call") {
-    peal::pool_options options(4);
+    peal::pool_options options = support::each_ring_mode(4);
     options.name = "idle";
     peal::pool pool(options);
     pool.run(hop, pool, 100);

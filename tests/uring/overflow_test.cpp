@@ -16,6 +16,7 @@
 
 #include "support/catch.hpp"
 #include "support/rights.hpp"
+#include "support/rings.hpp"
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
 #include "support/verdict.hpp"
@@ -40,7 +41,7 @@ std::vector<std::pair<tcp_stream, tcp_stream>> connections() {
 }
 
 peal::pool_options smallest_ring(unsigned workers) {
-    peal::pool_options options(workers);
+    peal::pool_options options = support::each_ring_mode(workers);
     options.ring_entries = 8;
     return options;
 }

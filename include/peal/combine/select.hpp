@@ -119,8 +119,9 @@ auto as_attempt(Awaited&& awaited) {
 /// Gives a first_of with the index and a std::variant of the values (std::monostate for void), or throws what the one threw:
 ///     auto next = co_await peal::select(jobs.receive(), commands.receive(), peal::sleep_for(1s));
 ///     switch (next.index) { case 0: work(*std::get<0>(next.value)); ...
-/// If several are ready, each gets its turn. A task as an alternative may receive or send several times: the first time decides (a
-/// select() in it decides for itself only).
+/// If several are ready, each gets its turn; a closed channel is always ready, so leave it out once it has said that it is. To prefer one of them, call
+/// its try_receive() first. A task as an alternative may receive or send several times: the first time decides (a select() in it decides for
+/// itself only).
 ///
 /// Cancellation: passes it on to all.
 /// Lifetime:     tasks too are referred to: await it in the full expression that made it.

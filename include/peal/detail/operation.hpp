@@ -24,6 +24,7 @@ enum class operation_kind : std::uint8_t {
     connect,        // fd, address: sockaddr, length
     receive,        // fd, address, length, flags: MSG_*
     send,           // fd, address, length, flags: MSG_*
+    send_zero_copy, // as send; ends when the kernel has let go of the memory, so mostly when the peer has acknowledged
     receive_many,   // fd, address: buffers, length: count
     send_many,      // fd, address: buffers, length: count
     wait_writable,  // fd -> until a write would not wait, or fails
@@ -36,9 +37,9 @@ enum class operation_kind : std::uint8_t {
     open,           // address: path, flags: O_*, length: mode -> new fd
     close,          // fd
     sync,           // fd, flags: 1 = data only
-    stat,           // fd or address: path, extra: file_status
+    stat,           // fd, address: path or null, extra: file_status
     truncate,       // fd, length
-    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length - 1`; of -1: in the working directory.
+    // Below, a name is in the folder `fd`, and if there are two, the second in the folder `length`, as an int; AT_FDCWD: the working directory.
     rename,         // fd, address: from, extra: to, length, flags: RENAME_*
     unlink,         // fd, address: name, flags: AT_REMOVEDIR
     make_directory, // fd, address: name, length: mode
@@ -46,8 +47,9 @@ enum class operation_kind : std::uint8_t {
     symlink,        // fd, address: what it says, extra: name
     open_in,        // fd, address: name, extra: open_rules -> new fd
     allocate,       // fd, offset, length, flags: FALLOC_FL_*
+    raw,            // address: an io_uring_sqe -> flags: those of the completion
 };
-inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::allocate) + 1;
+inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::raw) + 1;
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -78,13 +80,16 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     using step_function = bool (*)(operation&) noexcept;
     step_function step = nullptr;
     std::uint64_t transferred = 0;         // bytes of the earlier rounds
+    bool is_tried_first = false;           // of a read: what lies in the page cache is taken at once, without suspending
 
     // ---- owned by the driver from start to resumption ---------------------------------------------------------------------
     rt::driver* home = nullptr;            // fixed before the slot is armed
     operation* next_cancel = nullptr;      // link of the home driver's list of cancel requests
+    void* elsewhere = nullptr;             // the job of a blocking thread that performs it
     std::uint8_t outstanding = 0;          // completions to come
     std::int32_t injected = 0;             // by a test: the outcome of what the outside is not asked for
     bool in_kernel = false;
+    bool has_more = false;                 // it was answered, and something is still to come
     bool cancel_requested = false;
     bool finished = false;                 // the last completion is in; only a cancel request may be still on its way
 
@@ -96,6 +101,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     peal::error failure() const;
 
   private:
+    /// False: it has ended already.
     bool start(std::coroutine_handle<> awaiting, context& task) noexcept;
     static void request_cancel(cancelable& self) noexcept;
 };
@@ -105,8 +111,9 @@ class PEAL_EXPORT size_operation : public operation {
   public:
     /// `all`: goes on until every byte is moved, the end is reached, or an error comes.
     enum class rounds : bool { one, all };
+    enum class first_try : bool { no, in_the_cache };
     size_operation(operation_kind kind, int fd, const void* data, std::size_t bytes, std::uint32_t flags, std::uint64_t offset,
-                   rounds rounds) noexcept;
+                   rounds rounds, first_try first = first_try::no) noexcept;
     std::size_t await_resume() {
         if (outcome < 0) failure().raise();
         return count();
@@ -118,7 +125,7 @@ class PEAL_EXPORT size_operation : public operation {
 
   protected:
     explicit size_operation(operation_kind kind) noexcept : operation(kind) {}
-    /// The step of rounds::all.
+    /// The step of rounds::all. What cannot be sent without a copy goes on as a plain send.
     static bool next_round(operation& self) noexcept;
 
   private:

@@ -11,6 +11,11 @@
 #include <peal/io/buffer.hpp>
 #include <peal/io/lease.hpp>
 #include <peal/net/socket.hpp>
+#include <peal/task/task.hpp>
+
+namespace peal::fs {
+class file;
+}
 
 namespace peal::net {
 
@@ -70,13 +75,23 @@ class PEAL_EXPORT stream_socket {
     [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;
     /// Writes at least one byte; gives the number.
     [[nodiscard]] peal::detail::size_operation write(std::span<const std::byte> bytes) noexcept;
-    /// Writes everything; gives the number of bytes.
+    /// Writes everything; gives the number of bytes. Of a text: write_all(io::bytes_of(text)).
     [[nodiscard]] peal::detail::size_operation write_all(std::span<const std::byte> bytes) noexcept;
 
     /// Vectored forms. At most 1024 pieces a call. The `_all` form uses the array up as it goes.
     [[nodiscard]] detail::vectored_operation read(std::span<const io::mutable_buffer> pieces) noexcept;
     [[nodiscard]] detail::vectored_operation write(std::span<const io::const_buffer> pieces) noexcept;
     [[nodiscard]] detail::vectored_operation write_all(std::span<io::const_buffer> pieces) noexcept;
+
+    /// Writes `length` bytes of a file, from `offset` on; gives the number, which is less where the file ends before. Position and content of the file stay.
+    ///
+    /// Cancellation: one that comes before any byte has gone throws. After that the number of bytes that went is the result, and the next operation is
+    ///               the one that is canceled.
+    /// Lifetime:     both may be closed while it runs: of the stream that ends it by broken_pipe, of the file nothing is noticed.
+    /// Errors:       those of the file ("read") and of the stream ("send"); how much went before is not told.
+    /// Allocates:    its coroutine frame, with 32 KiB on the way.
+    /// Kernel:       reads and sends in turns; runtime/net/send_file.cpp says what was measured beside sendfile and splice.
+    [[nodiscard]] task<std::uint64_t> send_file(const fs::file& from, std::uint64_t offset, std::uint64_t length);
 
     /// Sends the end of the stream; reading goes on. Does not block.
     void shutdown_write();
@@ -93,6 +108,8 @@ class PEAL_EXPORT stream_socket {
     bool is_open() const noexcept { return socket_.is_open(); }
     /// The descriptor stays the stream's.
     int native_handle() const noexcept { return socket_.get(); }
+    /// With bytes that have come and were not read, TCP ends the connection by a reset, and the peer may lose what was written last: who has
+    /// something to say before it ends shuts down writing and reads to the end first.
     void close() noexcept { socket_.close(); }
 
   protected:
@@ -103,6 +120,7 @@ class PEAL_EXPORT stream_socket {
     ~stream_socket() = default;
 
     detail::socket_handle socket_;
+    std::uint32_t zero_copy_from_ = 0;  // bytes; see tcp_stream::set_zero_copy(). 0: never
 };
 
 }  // namespace peal::net

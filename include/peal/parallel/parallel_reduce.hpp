@@ -41,14 +41,16 @@ T reduce_part(Iterator first, std::size_t size, std::size_t grain, const T& neut
 /// The sum has the type of `neutral`: 0 for a vector of double adds integers, as std::accumulate() does.
 /// `combine` must be associative, and leave a value as it is when it combines it with `neutral`; both functions may run on several workers
 /// at once.
-/// `grain`: elements that are handled in one go, at least 1. Say nothing, and it is found.
+/// `grain`: elements that are handled in one go, at least 1; it stands before `neutral`, as in parallel_for(). Say nothing, and it is found.
+/// A plain call, on the calling worker's stack, in a coroutine too; both functions are plain ones.
 ///
 /// Errors, cancellation and the rest as parallel_for().
-template <detail::dividable Range, class T, class Combine, class Map = std::identity>
+template <detail::dividable Range, std::integral Grain, class T, class Combine, class Map = std::identity>
     requires std::invocable<Combine&, T, T>  // a neutral value may be of the type of a grain
-T parallel_reduce(Range&& range, std::size_t grain, T neutral, Combine combine, Map map = {}) {
+T parallel_reduce(Range&& range, Grain grain, T neutral, Combine combine, Map map = {}) {
     std::size_t size = std::ranges::size(range);
-    return detail::reduce_part(std::ranges::begin(range), size, std::max<std::size_t>(1, grain), neutral, combine, map);
+    std::size_t elements = grain < 1 ? 1 : static_cast<std::size_t>(grain);
+    return detail::reduce_part(std::ranges::begin(range), size, elements, neutral, combine, map);
 }
 template <detail::dividable Range, class T, class Combine, class Map = std::identity>
     requires(!std::integral<Combine> && std::invocable<Combine&, T, T>)

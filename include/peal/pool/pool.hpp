@@ -41,6 +41,13 @@ enum class driver_choice : unsigned char {
     epoll,      // the same results, by more system calls
 };
 
+/// Who may hand operations to a worker's ring and take their completions from it.
+enum class ring_mode : unsigned char {
+    shared,     // under its lock, any worker: so another one can go on with the I/O of a worker that is stuck in a task
+    exclusive,  // its worker only (SINGLE_ISSUER and DEFER_TASKRUN, Linux 6.1), and the kernel does nothing for a ring before its worker asks. On two
+                // virtual CPUs, an echo over 64 connections costs the same CPU time with both, so measure. A kernel that refuses it gives a shared ring
+};
+
 /// How a pool is made. Set what you need; the rest has sensible values.
 class pool_options {
   public:
@@ -61,6 +68,7 @@ class pool_options {
     driver_choice driver = driver_choice::automatic;
 
     unsigned blocking_threads = 64;    // at most so many for peal::blocking(), made when needed; more calls wait
+    peal::ring_mode ring_mode = peal::ring_mode::shared;
     unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
 
     std::function<void(unsigned index)> on_worker_start;  // in the worker's thread, before its first task; must not throw

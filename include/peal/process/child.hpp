@@ -121,6 +121,9 @@ class run_result {
 ///
 /// A program that does not read all of its input is no error.
 ///
+/// With a limit of time: timeout(10s, run(...)). What it has written by then is lost (start() it and read its pipes to keep that), and what it has
+/// started itself lives on, unless the command has an own_group(): a shell script needs that.
+///
 /// Cancellation: kills the program, as child does.   Errors: those of start() and of reading its pipes.
 PEAL_EXPORT task<run_result> run(command what, std::string input = {}, std::size_t capture_bytes = std::size_t{1} << 20);
 

@@ -82,12 +82,10 @@ task<int> run_main(termination_signal& signal, Function function, Arguments... a
     auto main = both.spawn(spawn_options("main"), std::move(function), static_cast<Arguments&&>(arguments)...);
     both.spawn(spawn_options("termination signal"), stop_on, std::ref(signal), main.stop_handle());
     std::exception_ptr failure;
-    int stopped_by = 0;
     try {
         co_await main;
     } catch (const std::system_error& error) {
-        if (error.code() == std::errc::operation_canceled) stopped_by = signal.number();
-        if (stopped_by == 0) failure = std::current_exception();
+        if (error.code() != std::errc::operation_canceled || signal.number() == 0) failure = std::current_exception();
     } catch (...) {
         failure = std::current_exception();
     }
@@ -97,13 +95,13 @@ task<int> run_main(termination_signal& signal, Function function, Arguments... a
     } catch (const std::system_error&) {  // this task was asked to stop, too
     }
     if (failure) std::rethrow_exception(failure);
-    co_return stopped_by;
+    co_return signal.number();
 }
 
 }  // namespace detail
 
 /// pool.run(fn, args...) for a server: SIGINT and SIGTERM ask it to stop. That it ends as canceled then is its normal end; any other
-/// exception is thrown. Gives the number of the signal that ended it, 0 if it ended by itself.
+/// exception is thrown. Gives the number of the signal that came, also if the server took it as its cue and ended in order; 0 if none did.
 ///
 /// This waits for main only. What else runs in the pool has until pool.shutdown(drain, stop), which the pool's destructor calls with the limits
 /// of pool_options: it drains, asks to stop, and names what did not.

@@ -323,7 +323,7 @@ class channel_core<T, Items>::receive_operation : wait_operation {
 /// Hands items from task to task, at most `capacity` of them waiting: then send() waits. Capacity 0: each send() waits for its receive().
 ///
 /// Threads:      any task on any pool; try_send(), try_receive(), blocking_send(), blocking_receive() and close() any thread.
-/// Fairness:     in order of arrival, of items, of senders and of receivers.
+/// Fairness:     in order of arrival, of items, of senders and of receivers, whatever the priority of their tasks.
 /// Cancellation: a canceled send() has not sent; a canceled receive() has taken nothing. What was handed over first wins.
 /// Lifetime:     outlives those who wait (asserted).
 /// Allocates:    its slots, when it is made.   Kernel: none.
