@@ -4,6 +4,8 @@
 
   run.py echo    the example echo_server beside other echo servers: rate, CPU time and system calls per request
   run.py idle    memory of a server that holds many idle connections
+  run.py siege   echo_server among 10,000 idle, 1,000 slow and 10,000 resetting clients: what an honest one sees
+  run.py starve  echo_server with 64 descriptors and 10,000 callers: CPU time meanwhile, and when it serves again
   run.py micro   every *_bench program, as one table
   run.py io      servers and readers of files beside the limit: what a program on liburing alone gets from this kernel
   run.py compare peal beside other libraries and languages: what a task, a fork, an item through a channel cost
@@ -24,6 +26,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # the folder belongs to the source
 from comparison import compare
+from hostile import siege, starve
 from limits import io
 from report import fail, finish, machine, scaled, spread, table
 from servers import calls_per_request, counters, for_seconds, load, server
@@ -173,6 +176,24 @@ def main():
     command.add_argument('--servers', help='"peal,epoll,asio", or some of them')
     command.add_argument('--idle', type=int, default=10_000, help='connections (10000)')
     command.set_defaults(run=idle)
+
+    hostile = argparse.ArgumentParser(add_help=False, parents=[placed])
+    hostile.add_argument('--workers', type=int, default=1, help='threads of the server (1)')
+    hostile.add_argument('--rounds', type=int, default=1)
+    hostile.add_argument('--real-time', action='store_true', help='the server before all other programs, where that is allowed: on a machine '
+                         'that others use, else their time slices are the p99')
+    command = commands.add_parser('siege', parents=[hostile], help='hostile clients beside an honest one')
+    command.add_argument('--idle', type=int, default=10_000, help='connections (10000)')
+    command.add_argument('--slow', type=int, default=1_000, help='connections (1000)')
+    command.add_argument('--resets', type=int, default=10_000, help='per second (10000)')
+    command.add_argument('--seconds', type=float, default=3, help='per phase, of five (3)')
+    command.set_defaults(run=siege)
+    command = commands.add_parser('starve', parents=[hostile], help='more callers than descriptors')
+    command.add_argument('--attempts', type=int, default=10_000)
+    command.add_argument('--descriptors', type=int, default=64)
+    command.add_argument('--seconds', type=float, default=5, help='of starvation (5)')
+    command.add_argument('--releases', type=int, default=30, help='descriptors that come free, one by one (30)')
+    command.set_defaults(run=starve)
 
     command = commands.add_parser('io', parents=[placed], help='peal and its peers beside what this kernel allows')
     command.add_argument('--rounds', type=int, default=5)

@@ -19,21 +19,25 @@ from report import fail
 LOAD = 'bench/load/echo_load'
 
 
-def prepare(cpu):
-    """In a new process: all descriptors that may be had, and one CPU."""
+def prepare(cpu, real_time=False):
+    """In a new process: all descriptors that may be had, one CPU, and before all others there if it is asked for and allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
+    if real_time:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 @contextlib.contextmanager
-def server(options, program, *arguments):
+def server(options, program, *arguments, environment=None, real_time=False):
     """A server that listens; gives its process id and port. `program` is named by its place in the build folder."""
     command = [options.build_dir / program, '--port', '0', *arguments]
     errors = tempfile.TemporaryFile('w+')  # shown only if it fails: connections that the load resets are no news
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
-                               preexec_fn=lambda: prepare(options.server_cpu))
+                               env={**os.environ, **(environment or {})},
+                               preexec_fn=lambda: prepare(options.server_cpu, real_time))
     try:
         match = re.fullmatch(r'listening on \S+:(\d+)\n', process.stdout.readline())
         if match:

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// CPU time and memory of the server. CPU time is that of the process's clock: exact, of all threads, also of those that have
+// CPU time, memory and open files of the server. CPU time is that of the process's clock: exact, of all threads, also of those that have
 // ended.
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <sys/types.h>
+#include <system_error>
 #include <time.h>
 
 #include "failure.hpp"
@@ -46,6 +50,15 @@ public:
                 return kibibytes * 1024;
         }
         throw failure(directory_ + "/status: has no VmRSS; is the process a zombie?");
+    }
+
+    [[nodiscard]] std::size_t descriptors() const
+    {
+        std::error_code error;
+        std::filesystem::directory_iterator each(directory_ + "/fd", error);
+        if (error)
+            throw failure(directory_ + "/fd: " + error.message());
+        return static_cast<std::size_t>(std::distance(each, {}));
     }
 
 private:

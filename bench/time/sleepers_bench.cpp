@@ -4,7 +4,7 @@
 //   bytes_per_task: growth of the resident memory of the process, from an idle pool to all of them asleep
 //   cpu_per_task: CPU time of the whole process for spawning, sleeping, waking and ending, per task
 // Each repetition is a process of its own (forked before it has a thread), so that no memory of an earlier one is used again.
-// Not: lateness; tasks with data of their own. The time of the benchmark is dominated by the sleep and means nothing.
+// Not: lateness (time/lateness); tasks with data of their own. The time of the benchmark is dominated by the sleep and means nothing.
 
 #include <sys/resource.h>
 #include <sys/wait.h>

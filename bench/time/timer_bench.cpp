@@ -2,13 +2,17 @@
 
 // Measures: what a timer costs that does not fire, which most do.
 //   wheel: arming and disarming a timer of a worker's wheel, with 0 or 100,000 others in it, deadlines up to 60 s ahead; no task
+//   million: arming a million of them, and then disarming all, in another order: a pair of the two
 //   sleep_cancel: spawn a task that sleeps for an hour, let it begin, ask it to stop, await its end. Errors as values: what throwing
 //     costs is not ours. Compare with task/spawn/join_one.
-// Not: firing (time/sleepers), lateness.
+// Not: firing (time/sleepers), lateness (time/lateness).
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -47,6 +51,28 @@ void arm_and_disarm(benchmark::State& state) {
     bench::report(state, state.iterations(), taken);
 }
 
+void arm_all_and_disarm_all(benchmark::State& state) {
+    auto timers = std::make_unique<wheel>();
+    auto now = wheel::time_point(1h);
+    std::mt19937_64 random(1);
+    std::uniform_int_distribution<std::int64_t> ahead(1'000'000, 60'000'000'000);
+    std::vector<peal::detail::timer> all(static_cast<std::size_t>(state.range(0)), peal::detail::timer(never_fires));
+    std::vector<wheel::time_point> deadlines(all.size());
+    for (auto& deadline : deadlines) deadline = now + std::chrono::nanoseconds(ahead(random));
+    std::vector<std::uint32_t> order(all.size());
+    std::iota(order.begin(), order.end(), 0u);
+    std::shuffle(order.begin(), order.end(), random);
+
+    bool well = true;
+    bench::allocations taken;
+    for ([[maybe_unused]] auto _ : state) {
+        for (std::size_t i = 0; i < all.size(); ++i) well &= timers->arm(all[i], deadlines[i], now);
+        for (std::uint32_t i : order) well &= timers->disarm(all[i]);
+    }
+    bench::expect(well && timers->size() == 0, "time/timer/million: timers got lost");
+    bench::report(state, state.iterations() * state.range(0), taken);
+}
+
 peal::task<> sleep_long() {
     auto slept = co_await peal::as_result(peal::sleep_for(1h));
     bench::expect(!slept && slept.error().is_canceled(), "time/timer/sleep_cancel: an hour has passed");
@@ -72,5 +98,6 @@ void sleep_cancel(benchmark::State& state) {
 
 void bench::add_all() {
     add("time/timer/wheel", arm_and_disarm)->ArgName("others")->Arg(0)->Arg(scaled(100'000, 100));
+    add("time/timer/million", arm_all_and_disarm_all)->ArgName("timers")->Arg(scaled(1'000'000, 1'000));
     add("time/timer/sleep_cancel", sleep_cancel);
 }

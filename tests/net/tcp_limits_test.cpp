@@ -6,7 +6,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <optional>
@@ -14,6 +17,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include <peal/fs/file.hpp>
 #include <peal/net/resolve.hpp>
@@ -97,10 +101,10 @@ TEST_CASE("child: accept without descriptors", "[.child]") {
     bool waits = !accepting.has_ended();
     support::set_limit(RLIMIT_NOFILE, before);
     CHECK(waits);
-    // A try every 50 ms, a few sleeps for each; a loop without a pause would sleep never, or a hundred thousand times.
+    // A try every 20 ms, a few sleeps for each; a loop without a pause would sleep never, or a hundred thousand times.
     unsigned long slept = support::sleeps_of("limits/") - sleeps;
     CHECK(slept >= 5);
-    CHECK(slept < 100);
+    CHECK(slept < 300);
     CHECK(used < 300ms);
     CHECK(pool.run(take<int>, std::move(accepting)) == 3);
 }
@@ -125,6 +129,82 @@ TEST_CASE("child: listener closed while accept waits for descriptors", "[.child]
         std::string end = pool.run(take<std::string>, std::move(accepting));
         support::set_limit(RLIMIT_NOFILE, before);
         CHECK(end == "accept: Invalid argument");
+    }
+}
+
+// ---- more callers than descriptors ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr rlim_t few = 64;
+
+/// The same connection under a number that the limit of others does not reach.
+support::raw_socket moved_away(support::raw_socket socket) {
+    return support::raw_socket(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 2 * static_cast<int>(few)));
+}
+
+bool has_answer(const support::raw_socket& caller) {
+    char byte;
+    return ::recv(caller.get(), &byte, 1, MSG_DONTWAIT) == 1;
+}
+
+peal::task<> answer_until_it_ends(tcp_stream peer) {
+    std::array<std::byte, 16> buffer;
+    while (std::size_t n = co_await peer.read(buffer)) co_await peer.write_all(std::span(buffer).first(n));
+}
+
+peal::task<> answer_all(tcp_listener& listener, int count) {
+    peal::scope sessions(peal::on_error::keep_going);
+    for (int i = 0; i < count; ++i) sessions.spawn(answer_until_it_ends, co_await listener.accept());
+    co_await sessions.join();
+}
+
+/// Each caller that has its answer leaves, and makes room for the next one.
+void answer_more_than_fit(peal::driver_choice driver) {
+    constexpr int count = 300;
+    peal::pool_options options(2);
+    options.driver = driver;
+    peal::pool pool(options);
+    tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
+    auto call = [&listener] {
+        support::raw_socket caller = moved_away(support::connect_raw(listener.local_address()));
+        CHECK(::send(caller.get(), "x", 1, MSG_NOSIGNAL) == 1);
+        return caller;
+    };
+    auto first = pool.spawn(answer_all, std::ref(listener), 1);  // what runs without descriptors must have run before: see exhaust_descriptors()
+    call();
+    pool.run(take<void>, std::move(first));
+
+    std::vector<support::raw_socket> callers;
+    for (int i = 0; i < count; ++i) callers.push_back(call());
+    rlim_t before = descriptor_limit();
+    support::set_limit(RLIMIT_NOFILE, few);
+    auto answering = pool.spawn(answer_all, std::ref(listener), count);
+    int answered = 0;
+    int at_once_most = 0;
+    while (!callers.empty()) {
+        std::this_thread::sleep_for(5ms);
+        auto leaving = std::stable_partition(callers.begin(), callers.end(), [](const support::raw_socket& each) { return !has_answer(each); });
+        at_once_most = std::max(at_once_most, static_cast<int>(callers.end() - leaving));
+        answered += static_cast<int>(callers.end() - leaving);
+        callers.erase(leaving, callers.end());
+    }
+    pool.run(take<void>, std::move(answering));
+    support::set_limit(RLIMIT_NOFILE, before);
+    CHECK(answered == count);
+    CHECK(at_once_most < static_cast<int>(few));  // it did run out of them
+}
+
+}  // namespace
+
+TEST_CASE("child: more callers than descriptors by a ring", "[.child]") { answer_more_than_fit(peal::driver_choice::automatic); }
+TEST_CASE("child: more callers than descriptors by epoll", "[.child]") { answer_more_than_fit(peal::driver_choice::epoll); }
+
+TEST_CASE("tcp limits: with 64 descriptors, 300 callers are served one after the other") {
+    for (const char* name : {"child: more callers than descriptors by a ring", "child: more callers than descriptors by epoll"}) {
+        auto child = support::run_case(name);
+        INFO(child.output);
+        CHECK(child.succeeded());
     }
 }
 

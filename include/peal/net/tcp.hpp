@@ -114,7 +114,7 @@ class PEAL_EXPORT tcp_listener {
     /// The next connection.
     ///
     /// What is wrong with one connection or will pass does not end the wait: a peer that gave up (ECONNABORTED) is skipped; when
-    /// descriptors or memory run out, it waits 50 ms and tries again, and the backlog keeps the callers.
+    /// descriptors or memory run out, it waits 20 ms and tries again, and the backlog keeps the callers.
     [[nodiscard]] task<tcp_stream> accept();
 
     address local_address() const;
