@@ -179,8 +179,10 @@ TEST_CASE("send_file: a peer that goes, a stream and a file that are closed mean
         co_return sent ? std::to_string(*sent) : sent.error().operation() + ' ' + std::to_string(sent.error().code().value());
     };
     auto join = [](peal::join_handle<std::string> of) -> peal::task<std::string> { co_return co_await of; };
-    auto until_the_peer_has_something = [](int peer) {
+    auto until_the_peer_has_something = [](world& in) {
+        while (!in.begun) std::this_thread::yield();
         std::byte one;
+        const int peer = in.ends.second.native_handle();
         REQUIRE(::recv(peer, &one, 1, MSG_PEEK) == 1);
     };
 
@@ -188,7 +190,7 @@ TEST_CASE("send_file: a peer that goes, a stream and a file that are closed mean
         world in{pool.run(support::connected_pair), {}};
         support::make_buffer_tiny(in.ends.first.native_handle());  // so that it is not all sent before that
         auto sending = pool.spawn(send, std::ref(in), path);
-        until_the_peer_has_something(in.ends.second.native_handle());
+        until_the_peer_has_something(in);
         in.ends.second.close();
         std::string how = pool.run(join, std::move(sending));
         CHECK((how == "send " + std::to_string(EPIPE) || how == "send " + std::to_string(ECONNRESET)));
@@ -196,14 +198,14 @@ TEST_CASE("send_file: a peer that goes, a stream and a file that are closed mean
     SECTION("the stream is closed") {
         world in{support::local_pair(), {}};
         auto sending = pool.spawn(send, std::ref(in), path);
-        until_the_peer_has_something(in.ends.second.native_handle());
+        until_the_peer_has_something(in);
         in.ends.first.close();
         CHECK(pool.run(join, std::move(sending)) == "send " + std::to_string(EPIPE));
     }
     SECTION("the file is closed, and its number goes to nobody else") {
         world in{support::local_pair(), {}};
         auto sending = pool.spawn(send, std::ref(in), path);
-        until_the_peer_has_something(in.ends.second.native_handle());
+        until_the_peer_has_something(in);
         in.data.close();
         auto other = pool.run([](std::string at) -> peal::task<file> { co_return co_await file::open(at, peal::fs::open_mode::write); }, folder / "other");
         std::vector<std::byte> got(file_bytes);
