@@ -53,13 +53,13 @@ class PEAL_EXPORT tcp_stream : public stream_socket {
     /// of the memory: when the peer has acknowledged, a round trip later than otherwise. Off from the beginning; zero turns it off.
     ///
     /// Pays on network cards that gather what they send, as others have measured from 16 KiB on, and only if what is written is large beside what a round
-    /// trip can carry, or many connections are served. Never where the peer is on this machine: the kernel copies there in the end. To such peers nothing
+    /// trip can carry, or many connections are served. Not where the peer is on this machine: the kernel copies there in the end. To such peers nothing
     /// changes, whatever is set. Nothing changes either on a kernel before 6.0 or under epoll; and where the kernel has no memory for it at the
     /// moment, or the socket cannot, the bytes go by a copy.
     ///
     /// Cancellation: of what the kernel has taken already, it is waited for all the same: until a silent peer is given up. set_user_timeout() bounds
     ///               that, reset() ends it at once.
-    /// Measured:     on loopback only, where it loses: runtime/net/zero_copy.cpp.
+    /// Measured:     on loopback only, where it mostly loses: runtime/net/zero_copy.cpp.
     void set_zero_copy(std::size_t from_bytes) noexcept;
 
     /// Ends the connection at once by a reset and closes it: what was written and not sent yet is dropped, the peer gets connection_reset,
