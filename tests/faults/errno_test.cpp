@@ -64,6 +64,11 @@ std::int32_t go_wrong(const peal::detail::operation& operation) {
     return -wrong_errno;
 }
 
+/// Until an operation of the kind that goes wrong was handed over, since there were `before` of them: whoever awaits it has come that far.
+peal::task<> until_seen(int before) {
+    while (calls_seen.load(std::memory_order_relaxed) == before) co_await peal::sleep_for(std::chrono::microseconds(100));
+}
+
 // ---- one call of each operation, with all that it needs made anew ---------------------------------------------------------------
 
 std::pair<tcp_stream, tcp_stream> pair_with_something_to_read() {
@@ -322,8 +327,8 @@ peal::task<> wait_for(peal::process::child& program) {
     auto waiting = program.wait();
     static_cast<void>(co_await std::move(waiting));
 }
-peal::task<> let_end(peal::process::child& program) {
-    co_await peal::sleep_for(std::chrono::milliseconds(1));  // the other waits by then
+peal::task<> let_end(peal::process::child& program, int before) {
+    co_await until_seen(before);
     program.input().close();
 }
 peal::task<bool> wait_for_program(const std::string&) {
@@ -331,20 +336,26 @@ peal::task<bool> wait_for_program(const std::string&) {
     cat.input(peal::process::standard_stream::pipe());
     auto starting = peal::process::start(cat);
     peal::process::child program = co_await std::move(starting);
-    co_await peal::when_all(wait_for(program), let_end(program));
+    co_await peal::when_all(wait_for(program), let_end(program, calls_seen.load(std::memory_order_relaxed)));
     co_return true;
 }
-peal::task<> raise_soon() {
-    co_await peal::sleep_for(std::chrono::milliseconds(1));  // the other waits by then
-    ::kill(::getpid(), SIGUSR2);
+/// Another one for each call: one that comes late must not be taken for the next one's.
+constexpr int signals_in_turn = 16;
+int signal_of(int turn) { return SIGRTMIN + 1 + turn % signals_in_turn; }
+
+peal::task<> raise_soon(int number, int before) {
+    co_await until_seen(before);
+    ::kill(::getpid(), number);
 }
 peal::task<> await_signal(peal::process::signal_watch& signals) {
     auto next = signals.next();
     static_cast<void>(co_await std::move(next));
 }
 peal::task<bool> next_signal(const std::string&) {
-    peal::process::signal_watch signals{SIGUSR2};
-    co_await peal::when_all(await_signal(signals), raise_soon());
+    static int turn = 0;
+    int number = signal_of(turn++);
+    peal::process::signal_watch signals{number};
+    co_await peal::when_all(await_signal(signals), raise_soon(number, calls_seen.load(std::memory_order_relaxed)));
     co_return true;
 }
 
@@ -378,8 +389,8 @@ peal::task<bool> send_message(const std::string&) {
     co_return true;
 }
 peal::task<> send_one(peal::net::unix_seqpacket& to) { co_await to.send(bytes_of("12345678")); }
-peal::task<> make_room(int fd) {
-    co_await peal::sleep_for(std::chrono::milliseconds(1));  // the other waits by then
+peal::task<> make_room(int fd, int before) {
+    co_await until_seen(before);
     char byte[8];
     while (::recv(fd, byte, sizeof byte, MSG_DONTWAIT) > 0) {
     }
@@ -389,7 +400,7 @@ peal::task<bool> send_message_without_room(const std::string&) {
     support::make_buffer_tiny(ends.first.native_handle());
     while (::send(ends.first.native_handle(), "12345678", 8, MSG_NOSIGNAL | MSG_DONTWAIT) == 8) {
     }
-    co_await peal::when_all(send_one(ends.first), make_room(ends.second.native_handle()));
+    co_await peal::when_all(send_one(ends.first), make_room(ends.second.native_handle(), calls_seen.load(std::memory_order_relaxed)));
     co_return true;
 }
 peal::task<bool> receive_unix_datagram(const std::string&) {
@@ -564,7 +575,7 @@ bool has_temporary_files(const std::string& folder) {
 }  // namespace
 
 TEST_CASE("faults: every operation with every error, at the first, the second and the last call") {
-    ::signal(SIGUSR2, SIG_IGN);  // one that comes when its watch is gone
+    for (int turn = 0; turn < signals_in_turn; ++turn) ::signal(signal_of(turn), SIG_IGN);  // one that comes when its watch is gone
     support::temp_folder folder;
     std::string path = folder.path() + "/data";
     peal::rt::the_fault_source = go_wrong;
