@@ -25,9 +25,9 @@ class driver;
 
 class lease_pool {
   public:
-    static constexpr std::size_t buffer_bytes = 4096;
-    static constexpr unsigned limit = 1024;
-    static constexpr unsigned at_once = 16;  // are made
+    static constexpr std::size_t buffer_bytes = detail::is_explored ? 64 : 4096;
+    static constexpr unsigned limit = detail::is_explored ? 1 : 1024;
+    static constexpr unsigned at_once = detail::is_explored ? 1 : 16;  // are made
 
     explicit lease_pool(driver& home) noexcept : home_(&home) {}
     lease_pool(const lease_pool&) = delete;

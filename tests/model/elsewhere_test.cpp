@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Models of what stands beside the ring: threads for calls that block, and the count of uses of a descriptor, by which it is closed once and
-// after the last operation on it.
+// Models of what stands beside the ring: threads for calls that block; the count of uses of a descriptor, by which it is closed once and
+// after the last operation on it; and buffers that are lent.
 
 #include <optional>
 
@@ -11,7 +11,9 @@
 
 #include <task/blocking_threads.hpp>
 #include <task/descriptors.hpp>
+#include <task/lease_pool.hpp>
 
+#include "model_driver.hpp"
 #include "tasks.hpp"
 
 namespace {
@@ -140,6 +142,51 @@ MODEL("descriptor: an operation begins and ends while another one does", setting
     model::check(closed == 0, "nobody closes");
     peal::rt::close_socket(the_number);
     model::check(closed == 1, "closed at once: nothing is underway");
+}
+
+// ---- leases -------------------------------------------------------------------------------------------------------------------------------
+
+using peal::rt::lease_pool;
+
+MODEL("leases: the driver is about to sleep for want of a buffer while the last one comes back", settings().preempt(4).stale(3)) {
+    peal::rt::blocking_pool none("model", 1);
+    model::model_driver home(none);
+    auto* leases = new lease_pool(home);
+    std::uint16_t index = 0;
+    model::check(leases->take(lease_pool::wish::some, &index, 1) == 1, "one is made");
+    std::byte* lent = leases->address_of(index);
+    model::parallel(
+        [&] {
+            home.prepare_to_park();
+            if (leases->take(lease_pool::wish::some, &index, 1) != 0) {
+                home.stay_awake();
+                return;
+            }
+            peal::detail::work_list ready;
+            home.wait(ready, peal::rt::time_point::max());
+            model::check(leases->take(lease_pool::wish::some, &index, 1) == 1, "woken by who brought it");
+        },
+        [&] { leases->give_back(lent); });
+    model::check(leases->address_of(index) == lent, "there is one only");
+    leases->leave(1);
+}
+
+MODEL("leases: the driver leaves while the last one comes back", settings().preempt(4).stale(3)) {
+    peal::rt::blocking_pool none("model", 1);
+    std::optional<model::model_driver> home{std::in_place, none};
+    auto* leases = new lease_pool(*home);
+    std::uint16_t index = 0;
+    static_cast<void>(leases->take(lease_pool::wish::some, &index, 1));
+    std::byte* lent = leases->address_of(index);
+    std::uint16_t none_left = 0;
+    model::check(leases->take(lease_pool::wish::some, &none_left, 1) == 0, "and the driver wants one");
+    model::parallel(
+        [&] {
+            leases->leave(0);
+            home.reset();  // whoever brings one back must not wake it after this
+        },
+        [&] { leases->give_back(lent); });
+    // That nothing is left, and nothing was used after it was gone, is the heap's to say.
 }
 
 }  // namespace
