@@ -275,15 +275,15 @@ TEST_CASE("pipe: a wait that was stopped says nothing later about what has the n
         auto& receiver = here.native_handle() == number ? here : there;
         auto& sender = here.native_handle() == number ? there : here;
         std::array<std::byte, 16> received;
-        auto end_first_and_send = [](peal::io::pipe& first, peal::net::tcp_stream& sender) -> peal::task<> {
+        auto end_first_and_send = [](peal::io::pipe& ending, peal::net::tcp_stream& to) -> peal::task<> {
             co_await peal::sleep_for(5ms);
-            first.writer.close();  // the end of the first pipe
+            ending.writer.close();
             co_await peal::sleep_for(20ms);
             std::array<std::byte, 5> sent{};
-            co_await sender.write_all(sent);
+            co_await to.write_all(sent);
         };
-        auto read = [](peal::net::tcp_stream& receiver, std::span<std::byte> into) -> peal::task<std::size_t> {
-            co_return co_await receiver.read(into);
+        auto read = [](peal::net::tcp_stream& from, std::span<std::byte> into) -> peal::task<std::size_t> {
+            co_return co_await from.read(into);
         };
         auto [nothing, count] = co_await peal::when_all(end_first_and_send(first, sender), read(receiver, received));
         CHECK(count == 5);
