@@ -19,11 +19,15 @@ class completion {
     std::uint32_t flags;  // IORING_CQE_F_*
 };
 
-/// One entry for the submission queue of the worker that awaits, as the program has filled it, by <liburing.h> or by hand:
+/// One entry for the submission queue of the worker that awaits, as the program has filled it, by <liburing.h> or by hand. In a plain function: g++ warns
+/// of an io_uring_sqe in a coroutine.
 ///
-///     io_uring_sqe entry{};
-///     io_uring_prep_splice(&entry, file, 0, pipe, -1, bytes, 0);
-///     auto [moved, flags] = co_await peal::uring::raw_operation(entry);
+///     peal::uring::raw_operation splice(int file, int pipe, unsigned bytes) {
+///         io_uring_sqe entry{};
+///         io_uring_prep_splice(&entry, file, 0, pipe, -1, bytes, 0);
+///         return peal::uring::raw_operation(entry);
+///     }
+///     auto [moved, flags] = co_await splice(file, pipe, bytes);
 ///
 /// user_data is peal's: what the entry says there is lost. An operation of several completions ends with the last one and gives the first one's
 /// result and flags: so a zero-copy send gives its buffer back. One that goes on by itself (multishot) ends when it is stopped, and what
