@@ -29,6 +29,7 @@
 #include "first.hpp"
 #include "histogram.hpp"
 #include "loopback.hpp"
+#include "number_options.hpp"
 #include "server_process.hpp"
 #include "socket.hpp"
 
@@ -239,31 +240,14 @@ int besiege(const settings& given)
 int main(int argc, char** argv)
 {
     settings given;
-    bool understood = true;
-    for (int i = 1; i < argc; ++i) {
-        const std::string option = argv[i];
-        const double value = i + 1 < argc ? std::atof(argv[i + 1]) : -1;
-        if (option == "--json") {
-            given.json = true;
-            continue;
-        }
-        ++i;
-        if (option == "--port")
-            given.port = static_cast<std::uint16_t>(value);
-        else if (option == "--pid")
-            given.pid = static_cast<pid_t>(value);
-        else if (option == "--idle")
-            given.idle = static_cast<std::size_t>(value);
-        else if (option == "--slow")
-            given.slow = static_cast<std::size_t>(value);
-        else if (option == "--resets")
-            given.resets = value;
-        else if (option == "--seconds")
-            given.seconds = value;
-        else
-            understood = false;
-        understood = understood && value >= 0;
-    }
+    const bool understood = load::read_numbers(argc, argv, given.json, {
+        {"--port", [&given](double value) { given.port = static_cast<std::uint16_t>(value); }},
+        {"--pid", [&given](double value) { given.pid = static_cast<pid_t>(value); }},
+        {"--idle", [&given](double value) { given.idle = static_cast<std::size_t>(value); }},
+        {"--slow", [&given](double value) { given.slow = static_cast<std::size_t>(value); }},
+        {"--resets", [&given](double value) { given.resets = value; }},
+        {"--seconds", [&given](double value) { given.seconds = value; }},
+    });
     if (!understood || given.port == 0 || given.pid == 0 || given.slow == 0) {
         std::fprintf(stderr, "usage: siege --port PORT --pid PID [--idle N] [--slow N] [--resets PER_SECOND] [--seconds PER_PHASE] [--json]\n");
         return 2;

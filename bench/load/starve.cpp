@@ -20,6 +20,7 @@
 #include "failure.hpp"
 #include "first.hpp"
 #include "loopback.hpp"
+#include "number_options.hpp"
 #include "server_process.hpp"
 #include "socket.hpp"
 
@@ -109,31 +110,14 @@ int starve(const settings& given)
 int main(int argc, char** argv)
 {
     settings given;
-    bool understood = true;
-    for (int i = 1; i < argc; ++i) {
-        const std::string option = argv[i];
-        const double value = i + 1 < argc ? std::atof(argv[i + 1]) : -1;
-        if (option == "--json") {
-            given.json = true;
-            continue;
-        }
-        ++i;
-        if (option == "--port")
-            given.port = static_cast<std::uint16_t>(value);
-        else if (option == "--pid")
-            given.pid = static_cast<pid_t>(value);
-        else if (option == "--attempts")
-            given.attempts = static_cast<std::size_t>(value);
-        else if (option == "--descriptors")
-            given.descriptors = static_cast<rlim_t>(value);
-        else if (option == "--seconds")
-            given.seconds = value;
-        else if (option == "--rounds")
-            given.rounds = static_cast<std::size_t>(value);
-        else
-            understood = false;
-        understood = understood && value >= 0;
-    }
+    const bool understood = load::read_numbers(argc, argv, given.json, {
+        {"--port", [&given](double value) { given.port = static_cast<std::uint16_t>(value); }},
+        {"--pid", [&given](double value) { given.pid = static_cast<pid_t>(value); }},
+        {"--attempts", [&given](double value) { given.attempts = static_cast<std::size_t>(value); }},
+        {"--descriptors", [&given](double value) { given.descriptors = static_cast<rlim_t>(value); }},
+        {"--seconds", [&given](double value) { given.seconds = value; }},
+        {"--rounds", [&given](double value) { given.rounds = static_cast<std::size_t>(value); }},
+    });
     if (!understood || given.port == 0 || given.pid == 0 || given.rounds == 0) {
         std::fprintf(stderr, "usage: starve --port PORT --pid PID [--attempts N] [--descriptors N] [--seconds S] [--rounds N] [--json]\n");
         return 2;
