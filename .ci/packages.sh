@@ -45,7 +45,7 @@ redis-server   | redis-server                                      | redis-serve
 python3        | python 3                                          | python3         | python3                   | python
 gcc-sanitizers | the sanitizer libraries of g++                    | g++             | libasan libubsan libtsan  | gcc
 asio           | standalone Asio                                   | libasio-dev     | asio-devel                | asio
-clang          | clang 16 or newer with its sanitizer libraries    | clang-19 libclang-rt-19-dev | clang compiler-rt | clang compiler-rt
+clang          | clang 16 or newer with sanitizers and llvm-symbolizer | clang-19 libclang-rt-19-dev llvm-19 | clang compiler-rt llvm | clang compiler-rt llvm
 tbb            | oneTBB                                            | libtbb-dev      | tbb-devel                 | onetbb
 openmp-clang   | OpenMP for clang++-19 (g++ has its own)           | libomp-19-dev   | -                         | -
 go             | Go                                                | golang-go       | golang                    | go
@@ -107,9 +107,9 @@ have() {
 #error "not there"
 #endif' ;;
         clang)
-            clang='clang++'
-            command_there clang++-19 && clang='clang++-19'
-            at_least "$($clang -dumpversion)" 16 && links "$clang" address,undefined && links "$clang" thread ;;
+            clang='clang++' symbolizer='llvm-symbolizer' # without it the sanitizers name no function
+            command_there clang++-19 && clang='clang++-19' symbolizer='llvm-symbolizer-19'
+            command_there "$symbolizer" && at_least "$($clang -dumpversion)" 16 && links "$clang" address,undefined && links "$clang" thread ;;
         tbb) pkg-config --exists tbb ;;
         libuv) pkg-config --exists libuv ;;
         openmp-clang) ! command_there clang++-19 || echo '#include <omp.h>' | clang++-19 -fopenmp -x c++ -fsyntax-only - ;;
@@ -198,9 +198,9 @@ apt_version() { # PACKAGE: the version that would be installed, without epoch; n
 # Debian and Ubuntu have clang under several names.
 apt_clang() {
     if [ -n "$(apt_version clang-19)" ]; then
-        echo clang-19 libclang-rt-19-dev
+        echo clang-19 libclang-rt-19-dev llvm-19
     elif at_least "$(apt_version clang)" 16; then
-        echo clang "libclang-rt-$(apt_version clang | sed 's/[^0-9].*//')-dev"
+        echo clang "libclang-rt-$(apt_version clang | sed 's/[^0-9].*//')-dev" llvm
     else
         field clang 3 # the message names what we looked for
     fi

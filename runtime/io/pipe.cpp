@@ -2,12 +2,10 @@
 
 #include <peal/io/pipe.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <system_error>
 
+#include "../base/pipe_ends.hpp"
 #include "../task/descriptors.hpp"
 
 namespace peal::io {
@@ -56,7 +54,7 @@ detail::pipe_operation pipe_writer::write_all(std::span<const std::byte> bytes) 
 
 pipe make_pipe() {
     int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
+    if (rt::make_pipe_ends(ends) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
     return pipe(pipe_reader(ends[0]), pipe_writer(ends[1]));
 }
 

@@ -20,6 +20,7 @@
 #include <system_error>
 #include <vector>
 
+#include "../base/pipe_ends.hpp"
 #include "reaper.hpp"
 
 namespace peal::process {
@@ -143,7 +144,7 @@ descriptor source_of(const command& what, unsigned number, descriptor& ours) {
             return above_standard(stream.native_handle(), "standard stream " + std::to_string(number) + " of " + what.program());
         case standard_stream::kind::piped: {
             int ends[2];
-            check(::pipe2(ends, O_CLOEXEC) != 0 ? errno : 0, "pipe2 for " + what.program());
+            check(make_pipe_ends(ends) != 0 ? errno : 0, "pipe2 for " + what.program());
             descriptor reading(ends[0]);
             descriptor writing(ends[1]);
             ours = std::move(number == 0 ? writing : reading);

@@ -13,6 +13,7 @@
 #include <array>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include <peal/combine/timeout.hpp>
@@ -22,6 +23,7 @@
 #include <peal/pool/pool.hpp>
 #include <peal/process/standard_streams.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
@@ -291,6 +293,24 @@ TEST_CASE("pipe: a wait that was stopped says nothing later about what has the n
     };
     peal::pool pool(peal::pool_options(1));
     pool.run(body);
+}
+
+TEST_CASE("pipe: two pools make and close them at once, and the numbers go to and fro between them") {
+    const std::size_t before = support::open_descriptors();
+    {
+        auto make_and_close = []() -> peal::task<> {
+            for (int i = 0; i < 2000; ++i) {
+                peal::io::pipe made = peal::io::make_pipe();
+                co_await peal::yield();
+            }
+        };
+        peal::pool one(peal::pool_options(1));
+        peal::pool other(peal::pool_options(1));
+        std::thread beside([&] { other.run(make_and_close); });
+        one.run(make_and_close);
+        beside.join();
+    }
+    CHECK(support::open_descriptors() == before);
 }
 
 TEST_CASE("pipe: in a program without standard streams, no ring and no event takes their place") {
