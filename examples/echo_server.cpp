@@ -12,7 +12,8 @@
 #include "support/server_options.hpp"
 
 peal::task<> session(peal::net::tcp_stream peer) {
-    while (auto received = co_await peer.receive())  // waits without a buffer; empty at the end of the stream
+    peal::net::receiver incoming(peer);
+    while (auto received = co_await incoming.receive())  // waits without a buffer; empty at the end of the stream
         co_await peer.write_all(received.bytes());
 }
 

@@ -15,7 +15,8 @@
 namespace {
 
 peal::task<> session(peal::net::tcp_stream peer) {
-    while (auto received = co_await peer.receive()) co_await peer.write_all(received.bytes());
+    peal::net::receiver incoming(peer);
+    while (auto received = co_await incoming.receive()) co_await peer.write_all(received.bytes());
 }
 
 peal::task<> session_with_buffer(peal::net::tcp_stream peer, unsigned buffer_bytes) {

@@ -29,6 +29,7 @@
 #include <peal/io/pipe.hpp>
 #include <peal/io/readiness.hpp>
 #include <peal/io/stream.hpp>
+#include <peal/net/receiver.hpp>
 #include <peal/net/resolve.hpp>
 #include <peal/net/serve.hpp>
 #include <peal/net/tcp.hpp>

@@ -74,7 +74,8 @@ ssize_t call(detail::operation& op, readiness known) noexcept {
         case operation_kind::accept: return accept_now(op.fd);
         case operation_kind::connect: return connect_now(op.fd, op.address, op.length);
         case operation_kind::receive:
-        case operation_kind::receive_lease: return ::recv(op.fd, op.address, length, flags);
+        case operation_kind::receive_lease:
+        case operation_kind::receive_leases: return ::recv(op.fd, op.address, length, flags);
         case operation_kind::send:
         case operation_kind::send_zero_copy: return ::send(op.fd, op.address, length, flags);
         case operation_kind::receive_many: return ::recvmsg(op.fd, static_cast<msghdr*>(op.address), flags);

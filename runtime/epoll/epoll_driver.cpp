@@ -31,7 +31,7 @@ bool is_writing(detail::operation_kind kind) noexcept {
 
 bool is_receiving(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == receive || kind == receive_lease || kind == receive_many;
+    return kind == receive || is_lent(kind) || kind == receive_many;
 }
 
 bool can_be_tried(detail::operation_kind kind) noexcept {
@@ -103,7 +103,7 @@ void epoll_driver::begin(detail::operation& operation) noexcept {
     if (!can_be_tried(operation.kind)) return perform_elsewhere(operation);
     if (operation.fd < 0) return has_happened(operation, -EBADF);
     // What is received has mostly not come yet: a try would cost a system call for nothing.
-    if (operation.kind == detail::operation_kind::receive || operation.kind == detail::operation_kind::receive_lease) {
+    if (operation.kind == detail::operation_kind::receive || is_lent(operation.kind)) {
         watch* watched = watch_of(operation.fd);
         if (watched != nullptr && !watched->try_first) return wait_for_readiness(operation);
     }
@@ -122,7 +122,7 @@ void epoll_driver::go_on_with(detail::operation& operation, std::int32_t outcome
 
 /// attempt(), or no_buffer.
 std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readiness known) noexcept {
-    if (operation.kind != detail::operation_kind::receive_lease) return attempt(operation, known);
+    if (!is_lent(operation.kind)) return attempt(operation, known);
     if (lent_.pool == nullptr && (lent_.pool = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
     std::uint16_t index;
     if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) return lent_.pool->has_none() ? -ENOMEM : no_buffer;

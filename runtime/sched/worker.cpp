@@ -103,7 +103,7 @@ void worker::run() noexcept {
             continue;
         }
         if (pass_turn_on()) continue;
-        if (may_end()) break;
+        if (try_end()) break;
         detail::send_off_frames();
         if (!spin()) park();
     }
@@ -552,9 +552,12 @@ bool worker::work_in_sight() const noexcept {
     return false;
 }
 
-// Tasks that are counted here were accepted while shutdown() was counting (scheduler.hpp, [S2]).
-bool worker::may_end() const noexcept {
-    return scheduler_.may_end() && driver_->underway() == 0 && timers_.size() == 0 && scheduler_.counts().live() == 0;
+// True: nothing is left. What receivers have left underway is asked to end. Tasks that are counted here were accepted while shutdown() was counting
+// (scheduler.hpp, [S2]).
+bool worker::try_end() noexcept {
+    if (!scheduler_.may_end() || timers_.size() != 0 || scheduler_.counts().live() != 0) return false;
+    if (driver_->underway() != 0) driver_->end_arrivals();  // of receivers that outlive their tasks
+    return driver_->underway() == 0;
 }
 
 // To wake a sleeping core takes 25 to 60 us on virtual machines, to be found looking 0.1 us. So a worker looks on for a while before it
@@ -621,7 +624,7 @@ void worker::park() noexcept {
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
-    if (work_in_sight() || scheduler_.must_end_now() || may_end()) {
+    if (work_in_sight() || scheduler_.must_end_now() || try_end()) {
         driver_->stay_awake();
     } else if (scheduler_.may_end()) {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.

@@ -145,7 +145,7 @@ class worker {
     bool has_errand() const noexcept;
     bool sees_forked() noexcept;
     bool work_in_sight() const noexcept;
-    bool may_end() const noexcept;
+    bool try_end() noexcept;
     bool spin() noexcept;
     bool may_spin() noexcept;
     void park() noexcept;

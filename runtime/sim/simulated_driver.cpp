@@ -41,6 +41,7 @@ void simulated_world::begin(simulated_driver& driver, detail::operation& operati
             complete(driver, operation, 0);
             return;
         case operation_kind::receive_lease:
+        case operation_kind::receive_leases:
             operation.address = ::operator new(operation.length);
             [[fallthrough]];
         case operation_kind::receive:

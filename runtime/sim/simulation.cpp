@@ -153,6 +153,18 @@ simulation::~simulation() {
     };
     s.scheduler.request_stop_all();
     run_dry();
+    // And so is what receivers have left underway, in whatever order they go.
+    auto is_underway = [&s] {
+        bool found = false;
+        for (unsigned i = 0; i < s.scheduler.size(); ++i) {
+            rt::driver& driver = s.scheduler.at(i).driver();
+            if (driver.underway() != 0) driver.end_arrivals();
+            found |= driver.underway() != 0;
+        }
+        return found;
+    };
+    while (is_underway() && (s.step() || s.advance_clock())) {
+    }
 }
 
 pool& simulation::pool() noexcept { return state_->pool; }

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 #include <new>
 #include <utility>
 
 #include "../base/sanitizer.hpp"
+#include "arrivals.hpp"
 #include "blocking_threads.hpp"
 #include "descriptors.hpp"
 #include "perform.hpp"
@@ -62,8 +64,10 @@ void driver::take_messages(detail::work_list& ready) noexcept {
         detail::operation& operation = *canceled;
         canceled = canceled->next_cancel;
         operation.cancel_requested = true;
+        if (operation.kind == detail::operation_kind::receive_leases) static_cast<arrivals&>(operation).request_taken();
         if (operation.finished) {
-            make_ready(operation, ready);  // finish() saw that this request was on its way
+            // finish() saw that this request was on its way; or the answer to another one is, and finish() comes with that.
+            if (operation.outstanding == 0) let_go(operation, ready);
         } else if (operation.in_kernel) {
             cancel_in_flight(operation);
         } else if (operation.elsewhere != nullptr && elsewhere_.files.remove(*static_cast<elsewhere_job*>(operation.elsewhere))) {
@@ -91,7 +95,10 @@ void driver::completed(detail::operation& operation, std::int32_t outcome, detai
         return;
     }
     operation.outcome = outcome;
-    if (operation.step != nullptr && operation.step(operation)) {
+    const bool goes_on = operation.kind == detail::operation_kind::receive_leases
+                             ? outcome > 0 && static_cast<arrivals&>(operation).arrived(ready)
+                             : operation.step != nullptr && operation.step(operation);
+    if (goes_on) {
         if (!operation.cancel_requested) {
             resubmit(operation);
             return;
@@ -112,14 +119,75 @@ void driver::cancel_answered(detail::operation& operation, detail::work_list& re
 }
 
 void driver::finish(detail::operation& operation, detail::work_list& ready) noexcept {
-    switch (end_use(operation.fd)) {
+    if (operation.kind != detail::operation_kind::receive_leases) end_use_under_lock(operation.fd);
+    let_go(operation, ready);
+}
+
+void driver::end_use_under_lock(int fd) noexcept {
+    switch (end_use(fd)) {
         case left_to_close::nothing: break;
-        case left_to_close::socket: ::close(operation.fd); break;
-        case left_to_close::file: close_under_lock(operation.fd); break;
+        case left_to_close::socket: ::close(fd); break;
+        case left_to_close::file: close_under_lock(fd); break;
     }
+}
+
+void driver::let_go(detail::operation& operation, detail::work_list& ready) noexcept {
+    if (operation.kind == detail::operation_kind::receive_leases) return come_to_rest(static_cast<arrivals&>(operation), ready);
     // With cancel_requested the slot was emptied by the stopper, and its request has been taken: nobody else knows the operation.
     if (operation.cancel_requested || operation.owner->disarm(operation)) make_ready(operation, ready);
     // else: a stopper has it; take_messages() goes on when the request arrives
+}
+
+// ---- those that go on -----------------------------------------------------------------------------------------------------------
+
+void driver::run(arrivals& operation) noexcept {
+    link(operation);
+    submit(operation);
+}
+
+void driver::end_arrivals() noexcept {
+    for (;;) {
+        arrivals* asked = nullptr;
+        {
+            std::lock_guard guard(running_lock_);
+            for (asked = running_; asked != nullptr && !asked->must_end(); asked = asked->following_) {
+            }
+        }
+        if (asked == nullptr) return;
+        request_cancel(*asked);  // until it is taken, this stays
+    }
+}
+
+void driver::come_to_rest(arrivals& operation, detail::work_list& ready) noexcept {
+    const int fd = operation.fd;
+    unlink(operation);  // before it may be gone, or run elsewhere
+    switch (operation.over(ready)) {
+        case arrivals::after::request_comes:
+            link(operation);
+            break;
+        case arrivals::after::again:
+            link(operation);
+            resubmit(operation);
+            break;
+        case arrivals::after::at_rest:
+            end_use_under_lock(fd);
+            ++ended_;
+            break;
+    }
+}
+
+void driver::link(arrivals& operation) noexcept {
+    std::lock_guard guard(running_lock_);
+    operation.previous_ = nullptr;
+    operation.following_ = running_;
+    if (running_ != nullptr) running_->previous_ = &operation;
+    running_ = &operation;
+}
+
+void driver::unlink(arrivals& operation) noexcept {
+    std::lock_guard guard(running_lock_);
+    (operation.previous_ == nullptr ? running_ : operation.previous_->following_) = operation.following_;
+    if (operation.following_ != nullptr) operation.following_->previous_ = operation.previous_;
 }
 
 void driver::perform_elsewhere(detail::operation& operation) noexcept {

@@ -9,6 +9,8 @@
 //   1 its coroutine suspends: cancel slot armed, submit() by the owner. From here the operation belongs to the driver.
 //   2 the driver hands it to the outside at the next poll() or wait(), and hears of it exactly once per round.
 //   3 finish(): the last completion is in. The slot is disarmed and the operation becomes ready: its coroutine is resumed.
+// One that goes on (runtime/task/arrivals.hpp) is heard of again and again, and belongs to no coroutine: instead of 3 it comes to rest. The driver may ask the
+// outside to end it by itself, too.
 // Cancellation, from any thread
 //   a the stopper takes the leaf from the slot and pushes the operation onto `cancels_` of its home driver.
 //   b the home driver takes it from there: not finished yet, so the outside is asked to end it, and 3 follows in its own time;
@@ -31,6 +33,7 @@
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/operation.hpp>
+#include <peal/detail/spin_lock.hpp>
 
 #include "../base/mpsc_stack.hpp"
 
@@ -38,6 +41,7 @@ namespace peal::rt {
 
 using time_point = std::chrono::steady_clock::time_point;
 
+class arrivals;
 class blocking_pool;
 
 class driver {
@@ -53,6 +57,11 @@ class driver {
         ++begun_;
         do_submit(operation);
     }
+
+    /// Takes one that goes on, until it is at rest.
+    void run(arrivals& operation) noexcept;
+    /// Before the driver goes: asks those that still run to come to rest. They count as underway until then.
+    void end_arrivals() noexcept;
 
     /// At most about so many become ready in one round; the rest stays with the outside, in its order.
     void set_room(std::size_t operations) noexcept { room_ = operations; }
@@ -197,6 +206,11 @@ class driver {
     };
 
     void finish(detail::operation& operation, detail::work_list& ready) noexcept;
+    void let_go(detail::operation& operation, detail::work_list& ready) noexcept;
+    void end_use_under_lock(int fd) noexcept;
+    void come_to_rest(arrivals& operation, detail::work_list& ready) noexcept;
+    void link(arrivals& operation) noexcept;
+    void unlink(arrivals& operation) noexcept;
     /// From here on the operation is its coroutine's again.
     void make_ready(detail::operation& operation, detail::work_list& ready) noexcept {
         ++ended_;
@@ -204,6 +218,8 @@ class driver {
     }
 
     std::uint64_t ended_ = 0;  // under the lock
+    detail::spin_lock running_lock_;
+    arrivals* running_ = nullptr;  // under running_lock_, the last one taken
     static constexpr unsigned tries_limit = 16;    // of 64 KiB at most: about 100 us
     static constexpr unsigned untried_limit = 63;  // a try that fails costs 0.5 us beside a device's 50 and more
 

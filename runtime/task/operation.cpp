@@ -32,7 +32,8 @@ const char* operation_name(operation_kind kind) noexcept {
         case operation_kind::receive: return "recv";
         case operation_kind::send:
         case operation_kind::send_zero_copy: return "send";
-        case operation_kind::receive_lease: return "recv";
+        case operation_kind::receive_lease:
+        case operation_kind::receive_leases: return "recv";
         case operation_kind::receive_many: return "recvmsg";
         case operation_kind::send_many: return "sendmsg";
         case operation_kind::read: return "read";

@@ -46,6 +46,7 @@ bool can_perform(operation_kind kind) noexcept {
         case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
+        case operation_kind::receive_leases:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:
@@ -109,6 +110,7 @@ ssize_t call(detail::operation& op) noexcept {
         case operation_kind::send_zero_copy:
         case operation_kind::receive_many:
         case operation_kind::receive_lease:
+        case operation_kind::receive_leases:
         case operation_kind::send_many:
         case operation_kind::wait_readable:
         case operation_kind::wait_writable:

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../task/arrivals.hpp"
 #include "../task/faults.hpp"
 #include "../task/names.hpp"
 
@@ -40,7 +41,8 @@ unsigned opcode_of(operation_kind kind) noexcept {
         case operation_kind::receive: return IORING_OP_RECV;
         case operation_kind::send: return IORING_OP_SEND;
         case operation_kind::send_zero_copy: return IORING_OP_SEND_ZC;
-        case operation_kind::receive_lease: return IORING_OP_RECV;
+        case operation_kind::receive_lease:
+        case operation_kind::receive_leases: return IORING_OP_RECV;
         case operation_kind::receive_many: return IORING_OP_RECVMSG;
         case operation_kind::send_many: return IORING_OP_SENDMSG;
         case operation_kind::read: return IORING_OP_READ;
@@ -81,6 +83,7 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
             entry.off = op.length;
             break;
         case operation_kind::receive_lease:
+        case operation_kind::receive_leases:
             entry.ioprio = IORING_RECVSEND_POLL_FIRST;
             entry.fd = op.fd;
             if (op.address != nullptr) {
@@ -88,6 +91,10 @@ void prepare(io_uring_sqe& entry, detail::operation& op) noexcept {
                 entry.len = static_cast<std::uint32_t>(op.length);
             } else {
                 entry.flags = IOSQE_BUFFER_SELECT;  // of the only group; all of a buffer
+                if (op.kind == operation_kind::receive_leases && op.flags != plain) {
+                    entry.ioprio |= IORING_RECV_MULTISHOT;
+                    entry.file_index = arrivals::enough_at_once;  // optlen: newer than the oldest supported headers
+                }
             }
             break;
         case operation_kind::receive:

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "../base/sanitizer.hpp"
+#include "../task/arrivals.hpp"
 #include "../task/faults.hpp"
 #include "../task/perform.hpp"
 #include "submission.hpp"
@@ -27,12 +28,16 @@ namespace {
 /// One piece of memory that the kernel writes to.
 bool is_filled(detail::operation_kind kind) noexcept {
     using enum detail::operation_kind;
-    return kind == receive || kind == receive_lease || kind == read;
+    return kind == receive || is_lent(kind) || kind == read;
 }
 
 /// A kernel thread that was interrupted in a system call says so in the kernel's own words, which programs never see otherwise (ERESTARTSYS to
 /// ERESTART_RESTARTBLOCK; an openat of a FIFO that is canceled, on Linux 6.18).
 bool is_interruption(std::int32_t result) noexcept { return result <= -512 && result >= -516; }
+
+bool is_pausing(detail::operation& operation) noexcept {
+    return operation.kind == detail::operation_kind::receive_leases && static_cast<arrivals&>(operation).is_pausing();
+}
 
 /// Of a request with several completions, the first one is the answer, and the last one the end: until then the buffer of a zero-copy send, say, is the
 /// kernel's. False: more is to come.
@@ -94,6 +99,7 @@ io_uring_sqe& uring_driver::get_entry() noexcept {
 
 void uring_driver::put_on_ring(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
+    if (operation.kind == detail::operation_kind::receive_leases && !has_multishot_) operation.flags = plain;
     if (operation.injected == 0) {
         prepare(entry, operation);
     } else {
@@ -113,7 +119,7 @@ void uring_driver::begin(detail::operation& operation) noexcept {
         operation.kind = detail::operation_kind::send;  // Linux before 6.0
     }
     operation.injected = fault_of(operation);
-    if (operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
+    if (is_lent(operation.kind) && operation.address == nullptr) {
         if (lending_ == lending::not_yet) prepare_lending();
         if (lending_ != lending::by_the_kernel && !lend_own(operation)) return;
     }
@@ -213,6 +219,26 @@ void uring_driver::take_filled(detail::operation& operation, std::uint16_t index
     operation.extra = lent_.pool;
 }
 
+/// One that goes on has brought something, or could not begin. False: it has ended, as others do.
+bool uring_driver::take_arrival(arrivals& operation, std::int32_t result, std::uint32_t flags, detail::work_list& ready) noexcept {
+    if ((flags & IORING_CQE_F_MORE) != 0) {
+        take_filled(operation, ring::buffer_of(flags), result);
+        operation.outcome = result;
+        if (!operation.arrived(ready) && operation.must_pause()) cancel_in_flight(operation);
+        return true;
+    }
+    // Is it this socket, or does the kernel know of no such requests? The plain one tells.
+    if (result == -EINVAL && operation.injected == 0 && operation.address == nullptr && operation.flags != plain) {
+        --operation.outstanding;
+        operation.flags = plain;
+        put_on_ring(operation);
+        if (operation.cancel_requested) cancel_in_flight(operation);  // the request was answered with the other one
+        return true;
+    }
+    if (std::exchange(operation.flags, 0u) == plain && result >= 0) has_multishot_ = false;
+    return false;
+}
+
 void uring_driver::reap_completions(detail::work_list& ready) noexcept {
     auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
@@ -225,8 +251,15 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             return;
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
-        if ((user_data & tag_mask) == tag_operation && !is_last(operation, result, flags)) return;
+        if ((user_data & tag_mask) == tag_operation) {
+            if (operation.kind == detail::operation_kind::receive_leases) {
+                if (take_arrival(static_cast<arrivals&>(operation), result, flags, ready)) return;
+            } else if (!is_last(operation, result, flags)) {
+                return;
+            }
+        }
         if ((user_data & tag_mask) == tag_cancel) {
+            if (result < 0 && operation.kind == detail::operation_kind::receive_leases) static_cast<arrivals&>(operation).pause_missed();
             cancel_answered(operation, ready);
         } else {
             if (is_interruption(result)) result = -EINTR;
@@ -236,8 +269,8 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             }
             if ((flags & IORING_CQE_F_BUFFER) != 0) {
                 take_filled(operation, ring::buffer_of(flags), result);
-            } else if (result == -ENOBUFS && operation.kind == detail::operation_kind::receive_lease && operation.address == nullptr) {
-                if (!operation.cancel_requested) {
+            } else if (result == -ENOBUFS && is_lent(operation.kind) && operation.address == nullptr) {
+                if (!operation.cancel_requested && !is_pausing(operation)) {
                     --operation.outstanding;
                     operation.in_kernel = false;
                     without_buffer_.push_back(operation);

@@ -55,6 +55,7 @@ class uring_driver final : public driver {
     bool lend_own(detail::operation& operation) noexcept;
     void feed(detail::work_list& ready) noexcept;
     void take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept;
+    bool take_arrival(arrivals& operation, std::int32_t result, std::uint32_t flags, detail::work_list& ready) noexcept;
     void arm_wake() noexcept;
 
     handover submitted_;
@@ -63,9 +64,10 @@ class uring_driver final : public driver {
     lease_pool::share lent_;  // `taken`: buffers that the kernel may fill. Goes after the ring, which lets go of them
     ring ring_;
     bool wake_armed_ = false;
+    bool has_multishot_ = true;  // until a receive is refused with it and not without it: a bound for one is known from Linux 6.17 on
     wake_event wake_;
 
-    // Buffers that the kernel fills for operations that bring none (receive_lease). A kernel that cannot choose gets one for each operation.
+    // Buffers that the kernel fills for operations that bring none (detail::is_lent). A kernel that cannot choose gets one for each operation.
     enum class lending : unsigned char { not_yet, by_the_kernel, by_operation };
     lending lending_ = lending::not_yet;
     detail::work_list without_buffer_;   // operations for which it had none

@@ -135,6 +135,29 @@ class receiving_lease : public subject_of<receiving_lease> {
     peal::io::lease got_;
 };
 
+/// What a stopped wait has not got lies with the receiver.
+class receiving_on : public subject_of<receiving_on> {
+  public:
+    auto op() { return incoming_.receive(); }
+    void took(peal::io::lease got) { got_ = std::move(got); }
+    void complete() override { static_cast<void>(::write(ends_.second.native_handle(), support::pattern(8).data(), 8)); }
+    std::string verify(bool value, bool completed, bool) override {
+        std::string wrong = expect(got_.size() == (value ? 8 : 0) && support::fits(got_.bytes(), 0), "wrong bytes");
+        if (!completed || value) return wrong;
+        peal::pool after(peal::pool_options(1));
+        auto next = [](peal::net::receiver& from) -> peal::task<std::size_t> {
+            peal::io::lease left = co_await peal::timeout(std::chrono::seconds(20), from.receive());
+            co_return left.size();
+        };
+        return wrong + expect(after.run(next, std::ref(incoming_)) == 8, "bytes are lost");
+    }
+
+  private:
+    std::pair<peal::net::tcp_stream, peal::net::tcp_stream> ends_ = support::local_pair();
+    peal::net::receiver incoming_{ends_.first};
+    peal::io::lease got_;
+};
+
 /// The peer does not read. Completed by a peer that takes what lies there.
 class writing : public subject_of<writing> {
   public:
@@ -977,6 +1000,7 @@ constexpr operation operations[] = {
     {"read_exactly", make<reading<reads::exactly>>},
     {"read vectored", make<reading<reads::pieces>>},
     {"receive", make<receiving_lease>},
+    {"receiver", make<receiving_on>},
     {"write_all", make<writing>},
     {"write_all, no copy", make<writing_without_copy>},
     {"send_file", make<sending_file>},

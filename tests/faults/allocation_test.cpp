@@ -315,6 +315,16 @@ peal::task<> receiving_leases(place&) {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     co_await peal::when_all(answer_from_a_lease(listener), call(listener.local_address()));
 }
+peal::task<> answer_on_and_on(tcp_listener& listener) {
+    tcp_stream peer = co_await listener.accept();
+    peal::net::receiver incoming(peer);
+    peal::io::lease got = co_await incoming.receive();
+    co_await peer.write_all(got.bytes());
+}
+peal::task<> receiving_on(place&) {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    co_await peal::when_all(answer_on_and_on(listener), call(listener.local_address()));
+}
 peal::task<> by_name(place&) {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::string port = std::to_string(listener.local_address().port());
@@ -616,6 +626,7 @@ constexpr scenario scenarios[] = {
     {"generators", nullptr, generating},
     {"tcp", nullptr, over_tcp},
     {"tcp with leases", nullptr, receiving_leases},
+    {"receiver", nullptr, receiving_on},
     {"connect by name", nullptr, by_name},
     {"connect_any", nullptr, whoever_answers_first},
     {"udp", nullptr, over_udp},

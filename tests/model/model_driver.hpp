@@ -24,13 +24,25 @@ class model_driver final : public peal::rt::driver {
         take_messages(ready);
         reap_completions(ready);
     }
-    void close(int) noexcept override {}
+    void close(int fd) noexcept override { note_closed(fd); }
     peal::rt::time_point now() const noexcept override { return peal::rt::time_point(std::chrono::hours(1)); }
+
+    /// The last descriptor that was closed here: its number may be another file's from then on.
+    static inline int closed = -1;
 
     // ---- the kernel's side, any thread -------------------------------------------------------------------------------------------
     /// Waits until something was submitted, and completes it with `outcome` unless it was canceled meanwhile; or gives up.
     void complete_one(std::int32_t outcome) {
-        if (!given_.await_a_while()) return;
+        if (given_.await_a_while()) complete_given(outcome);
+    }
+    /// The same for one that will be submitted for certain.
+    void complete_next(std::int32_t outcome) {
+        given_.await();
+        complete_given(outcome);
+    }
+
+  private:
+    void complete_given(std::int32_t outcome) {
         {
             std::lock_guard guard(kernel_);
             if (pending_.empty()) return;
@@ -40,8 +52,10 @@ class model_driver final : public peal::rt::driver {
         wake_.raise();
     }
 
-  private:
-    void do_submit(peal::detail::operation& operation) noexcept override { submitted_.push_back(&operation); }
+    void do_submit(peal::detail::operation& operation) noexcept override {
+        model::check(!is_closed(operation.fd), "an operation on a descriptor that is closed already");
+        submitted_.push_back(&operation);
+    }
     void do_wait(peal::detail::work_list& ready, peal::rt::time_point deadline) noexcept override {
         poll(ready);
         if (!ready.empty()) return;
@@ -65,8 +79,12 @@ class model_driver final : public peal::rt::driver {
         }
         completions_.push_back({&operation, 0, true});
     }
-    void resubmit(peal::detail::operation& operation) noexcept override { submitted_.push_back(&operation); }
-    void close_under_lock(int) noexcept override {}
+    void resubmit(peal::detail::operation& operation) noexcept override { do_submit(operation); }
+    void close_under_lock(int fd) noexcept override { note_closed(fd); }
+
+    // Not part of what is explored.
+    __attribute__((no_sanitize("thread"), noinline)) static void note_closed(int fd) noexcept { closed = fd; }
+    __attribute__((no_sanitize("thread"), noinline)) static bool is_closed(int fd) noexcept { return fd >= 0 && fd == closed; }
 
     void hand_over() {
         for (peal::detail::operation* each : submitted_) {

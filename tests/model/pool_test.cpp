@@ -6,6 +6,7 @@
 //
 // An execution has some hundred steps, so none of these is searched to the end; what they stand on is, in the other programs.
 
+#include <cerrno>
 #include <optional>
 
 #include <peal/detail/operation.hpp>
@@ -15,7 +16,9 @@
 #include <peal/task/yield.hpp>
 
 #include <sched/scheduler.hpp>
+#include <task/arrivals.hpp>
 #include <task/blocking_threads.hpp>
+#include <task/descriptors.hpp>
 
 #include "model_driver.hpp"
 #include "tasks.hpp"
@@ -361,6 +364,91 @@ MODEL("operation: its completion against a stop", whole_pool(3, 1)) {
     model::parallel([&] { p.driver(0).complete_one(0); }, [&] { stop.request_stop(); });
     p.shut_down();
     model::check(outcome == 1 || outcome == 2, "one of two ends");
+}
+
+/// The number of a descriptor whose count is made before any execution, and kept.
+constexpr int the_number = 901;
+[[maybe_unused]] const bool count_is_made = [] {
+    static_cast<void>(peal::rt::begin_use(the_number));
+    return peal::rt::end_use(the_number) == peal::rt::left_to_close::nothing;
+}();
+
+class next_arrival : public peal::detail::arrival_wait {
+  public:
+    explicit next_arrival(peal::rt::arrivals& from) noexcept : arrival_wait(from) {}
+    std::int32_t await_resume() const noexcept { return was_canceled() ? -ECANCELED : outcome(); }
+};
+
+peal::task<> await_arrival(peal::rt::arrivals& from, std::int32_t& got) { got = co_await next_arrival(from); }
+
+MODEL("arrivals: one comes while its wait is stopped, and the next wait gets it", whole_pool(3, 1)) {
+    pool p(1);
+    auto* incoming = new peal::rt::arrivals(the_number);
+    std::int32_t first = 0, second = 0;
+    auto handle = p.spawn(await_arrival, std::ref(*incoming), std::ref(first));
+    peal::stop_handle stop = handle.stop_handle();
+    model::parallel([&] { p.driver(0).complete_one(5); }, [&] { stop.request_stop(); });
+    auto after = [](peal::rt::arrivals& from, peal::join_handle<> before, const std::int32_t& had, std::int32_t& has) -> peal::task<> {
+        co_await std::move(before);
+        if (had < 0) has = co_await next_arrival(from);
+    };
+    p.spawn(after, std::ref(*incoming), std::move(handle), std::cref(first), std::ref(second));
+    p.driver(0).complete_one(5);
+    p.cancel_all();
+    incoming->drop();
+    model::check(first == 5 || (first == -ECANCELED && (second == 5 || second == -ECANCELED)), "not lost");
+}
+
+peal::task<> await_arrival_and_tell(peal::rt::arrivals& from, model::event& told) {
+    const std::int32_t got = co_await next_arrival(from);
+    model::check(got == 5, "the first");
+    told.raise();
+}
+
+/// One that runs, and nobody waits for it.
+peal::rt::arrivals* running_in(pool& p) {
+    auto* made = new peal::rt::arrivals(the_number);
+    model::event came;
+    p.spawn(await_arrival_and_tell, std::ref(*made), std::ref(came));
+    p.driver(0).complete_next(5);
+    came.await();
+    return made;
+}
+
+MODEL("arrivals: dropped while one comes", whole_pool(3, 1)) {
+    pool p(1);
+    auto* incoming = running_in(p);
+    model::parallel([&] { p.driver(0).complete_one(5); }, [&] { incoming->drop(); });
+    p.shut_down();
+}
+
+MODEL("arrivals: dropped while the stream ends", whole_pool(3, 1)) {
+    pool p(1);
+    auto* incoming = running_in(p);
+    model::parallel([&] { p.driver(0).complete_one(0); }, [&] { incoming->drop(); });
+    p.shut_down();
+}
+
+MODEL("arrivals: dropped while its pool ends", whole_pool(3, 1)) {
+    pool p(1);
+    auto* incoming = running_in(p);
+    model::parallel([&] { p.shut_down(); }, [&] { incoming->drop(); });
+}
+
+/// Its wait is stopped while it begins; then the receiver is dropped, and the stream closed.
+MODEL("arrivals: dropped while the first wait begins", whole_pool(3, 1)) {
+    model::model_driver::closed = -1;
+    pool p(2);
+    auto waits_and_drops = [](peal::rt::arrivals* from) -> peal::task<> {
+        static_cast<void>(co_await next_arrival(*from));
+        from->drop();
+        peal::rt::close_file(the_number);
+    };
+    auto handle = p.spawn(waits_and_drops, new peal::rt::arrivals(the_number));
+    handle.stop_handle().request_stop();
+    p.shut_down();
+    static_cast<void>(peal::rt::begin_use(the_number));  // takes a closing mark away
+    static_cast<void>(peal::rt::end_use(the_number));
 }
 
 // ---- a scope that waits in its destructor ---------------------------------------------------------------------------------------------

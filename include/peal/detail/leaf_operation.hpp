@@ -52,20 +52,14 @@ class leaf_operation : public work_item, public cancelable {
 
     /// Start is over and the event has happened. The registration is used up.
     void event_came() noexcept {
-        if (owner->disarm(*this)) {
-            enqueue_woken(*this);
-        } else {
-            resume_if_second();
-        }
+        if (must_resume()) enqueue_woken(*this);
     }
+    /// The same for a caller that queues it himself. False: the stopper does.
+    [[nodiscard]] bool must_resume() noexcept { return owner->disarm(*this) || is_second(); }
     /// Start is over and the stopper has come. Not `unregistered`: the event was first, event_came() is or will be called.
     void stopper_came(bool unregistered) noexcept {
-        if (unregistered) {
-            canceled_ = true;
-            enqueue_woken(*this);
-        } else {
-            resume_if_second();
-        }
+        if (unregistered) canceled_ = true;
+        if (unregistered || is_second()) enqueue_woken(*this);
     }
 
     /// The caller is one of two; true: the other one has been here.
@@ -74,10 +68,6 @@ class leaf_operation : public work_item, public cancelable {
     void expect_no_stopper() noexcept { second_.store(true, std::memory_order_relaxed); }  // published by the registration
 
   private:
-    void resume_if_second() noexcept {
-        if (is_second()) enqueue_woken(*this);
-    }
-
     atomic<bool> second_{false};
     bool canceled_ = false;
 };

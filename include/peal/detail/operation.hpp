@@ -30,6 +30,7 @@ enum class operation_kind : std::uint8_t {
     wait_writable,  // fd -> until a write would not wait, or fails
     wait_readable,  // fd -> until a read would not wait, or fails
     receive_lease,  // fd -> address: a buffer, extra: the lease_pool that it is of, or null; both null if none was filled
+    receive_leases, // as receive_lease, but goes on: runtime/task/arrivals.hpp
     read,           // fd, address, length, offset (no_offset: the file's own)
     write,          // as read
     read_many,      // fd, address: buffers, length: count, offset
@@ -50,6 +51,8 @@ enum class operation_kind : std::uint8_t {
     raw,            // address: an io_uring_sqe -> flags: those of the completion
 };
 inline constexpr std::size_t operation_kind_count = static_cast<std::size_t>(operation_kind::raw) + 1;
+/// Brings no buffer.
+constexpr bool is_lent(operation_kind kind) noexcept { return kind == operation_kind::receive_lease || kind == operation_kind::receive_leases; }
 inline constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
 /// The word for error messages, as the system call is called: "recv", "openat".
@@ -91,7 +94,7 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     bool in_kernel = false;
     bool has_more = false;                 // it was answered, and something is still to come
     bool cancel_requested = false;
-    bool finished = false;                 // the last completion is in; only a cancel request may be still on its way
+    bool finished = false;                 // the last completion is in; only a cancel request, or the answer to one, may be still on its way
 
   protected:
     explicit operation(operation_kind kind) noexcept : cancelable(&operation::request_cancel), kind(kind) {}

@@ -69,7 +69,7 @@ class PEAL_EXPORT stream_socket {
     /// Reads at most `buffer.size()` bytes, at least one; 0 at the end of the stream (and for an empty buffer).
     [[nodiscard]] peal::detail::size_operation read(std::span<std::byte> buffer) noexcept;
     /// Waits without a buffer, and gives what has come in one of the worker's, at most 4 KiB; an empty lease at the end of the stream. The way for
-    /// many connections that are mostly idle, and for small messages; read() is faster for large ones.
+    /// many connections that are mostly idle, and for small messages; read() is faster for large ones. A session that receives in a loop: net::receiver.
     [[nodiscard]] detail::receive_operation receive() noexcept;
     /// Reads until `buffer` is full; less at the end of the stream.
     [[nodiscard]] peal::detail::size_operation read_exactly(std::span<std::byte> buffer) noexcept;
