@@ -624,7 +624,8 @@ void worker::park() noexcept {
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
-    if (work_in_sight() || scheduler_.must_end_now() || try_end()) {
+    const bool sees_work = work_in_sight();
+    if (sees_work || scheduler_.must_end_now() || try_end()) {
         driver_->stay_awake();
     } else if (scheduler_.may_end()) {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.
@@ -633,6 +634,9 @@ void worker::park() noexcept {
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
+    // Who brought it may have counted on the search that this worker has just given up, and it may meet something else before it takes that: then it
+    // must pass the errand on (end_search()). Another that searches by now does.
+    if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();
     last_poll_ = driver_->now();
     if (last_poll_ - idle_since_ > short_idle) {
         spin_score_ = 0;

@@ -348,6 +348,40 @@ MODEL("pool of one: shutdown cancels what waits for ever", whole_pool()) {
     model::check(canceled && report.not_stopped.empty(), "stopped");
 }
 
+/// As schedule_on().
+struct on_worker : peal::detail::work_item {
+    on_worker(peal::rt::scheduler& target, unsigned index) noexcept : to(target), worker(index) {}
+    bool await_ready() const noexcept { return false; }
+    template <peal::detail::peal_promise Promise>
+    void await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+        handle = awaiting;
+        owner = &awaiting.promise().owner();
+        owner->set_scheduler(&to);
+        peal::detail::enqueue_on(to, worker, *this);
+    }
+    void await_resume() const noexcept {}
+
+    peal::rt::scheduler& to;
+    unsigned worker;
+};
+
+MODEL("pool of two: one that searched meets work of its own, and the other gets what it saw", whole_pool(3, 1)) {
+    pool p(2);
+    model::event ran, over;
+    int ends = 0;
+    auto keep_worker = [](pool& its, model::event& awaited, model::event& told) -> peal::task<> {
+        co_await on_worker(its.scheduler(), 0);
+        awaited.await();
+        told.raise();
+    };
+    model::started_task<> outside(keep_worker, std::ref(p), std::ref(ran), std::ref(over));
+    p.spawn(count_and_tell, std::ref(ran), std::ref(ends));
+    outside.start();
+    over.await();
+    p.shut_down();
+    model::check(ends == 1, "run");
+}
+
 // ---- operations ----------------------------------------------------------------------------------------------------------------------
 
 peal::task<> operate(std::int32_t& outcome) {
