@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <random>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -22,6 +21,7 @@
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
+#include "support/random_text.hpp"
 #include "support/tcp_pair.hpp"
 #include "support/verdict.hpp"
 
@@ -29,15 +29,12 @@ using namespace std::chrono_literals;
 using peal::io::bytes_of;
 using peal::io::lease;
 using peal::net::tcp_stream;
+using support::random_text;
+using support::write_text;
 
 namespace {
 
 constexpr std::size_t most_buffers = 1024;  // that a worker lends: io/lease.hpp
-
-peal::task<> write_text(tcp_stream& to, std::string text) {
-    co_await to.write_all(bytes_of(text));
-    to.shutdown_write();
-}
 
 peal::task<std::string> receive_all(tcp_stream& from) {
     std::string all;
@@ -46,13 +43,6 @@ peal::task<std::string> receive_all(tcp_stream& from) {
         std::fill(part.bytes().begin(), part.bytes().end(), std::byte{0xee});  // ours until it goes back
     }
     co_return all;
-}
-
-std::string random_text(std::size_t size, unsigned seed) {
-    std::mt19937 random(seed);
-    std::string text(size, '\0');
-    for (char& each : text) each = static_cast<char>('a' + random() % 26);
-    return text;
 }
 
 peal::task<bool> arrives(std::size_t size) {

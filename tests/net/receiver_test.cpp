@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -33,6 +32,7 @@
 
 #include "support/catch.hpp"
 #include "support/leaks.hpp"
+#include "support/random_text.hpp"
 #include "support/rings.hpp"
 #include "support/sockets.hpp"
 #include "support/tcp_pair.hpp"
@@ -43,22 +43,12 @@ using peal::io::bytes_of;
 using peal::io::lease;
 using peal::net::receiver;
 using peal::net::tcp_stream;
+using support::random_text;
+using support::write_text;
 
 namespace {
 
 constexpr std::size_t most_buffers = 1024;  // that a worker lends: io/lease.hpp
-
-std::string random_text(std::size_t size, unsigned seed) {
-    std::mt19937 random(seed);
-    std::string text(size, '\0');
-    for (char& each : text) each = static_cast<char>('a' + random() % 26);
-    return text;
-}
-
-peal::task<> write_text(tcp_stream& to, std::string text) {
-    co_await to.write_all(bytes_of(text));
-    to.shutdown_write();
-}
 
 peal::task<> say(tcp_stream& to, std::string text) { co_await to.write_all(bytes_of(text)); }
 

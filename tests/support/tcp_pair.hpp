@@ -3,8 +3,10 @@
 
 // tcp_pair: both ends of one TCP connection over loopback.
 
+#include <string>
 #include <utility>
 
+#include <peal/io/buffer.hpp>
 #include <peal/net/tcp.hpp>
 #include <peal/pool/pool.hpp>
 
@@ -21,6 +23,12 @@ inline peal::task<stream_pair> connected_pair() {
     peal::net::tcp_stream connected = co_await connecting;
     stream_pair ends(std::move(connected), std::move(accepted));
     co_return ends;
+}
+
+/// Writes it and then the end of the stream.
+inline peal::task<> write_text(peal::net::tcp_stream& to, std::string text) {
+    co_await to.write_all(peal::io::bytes_of(text));
+    to.shutdown_write();
 }
 
 }  // namespace support

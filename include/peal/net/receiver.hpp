@@ -46,7 +46,7 @@ class [[nodiscard("await it")]] PEAL_EXPORT arrival_operation : public peal::det
 /// Bound:        a few buffers lie here when nobody takes them; then the kernel is asked to stop, and the peer's window fills. See io::lease for how many
 ///               there are.
 /// Errors:       those of receive(). not_enough_memory, for good, if bytes had to be dropped.
-/// Allocates:    300 bytes, once.
+/// Allocates:    256 bytes, once.
 class PEAL_EXPORT receiver {
   public:
     /// Throws std::bad_alloc.
