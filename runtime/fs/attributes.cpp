@@ -14,12 +14,15 @@
 
 #include <peal/detail/blocking_call.hpp>
 
+#include "../base/zero_bytes.hpp"
+
 namespace peal::fs {
 namespace {
 
-/// Makes a system call on a blocking thread. `call` gives a negative number for a failure, and `doing` is what its error says.
+/// Makes a system call on a blocking thread. `call` gives a negative number for a failure, and `doing` is what its error says: with all names.
 template <class Call>
 task<void> make(Call call, std::string doing) {
+    rt::check_whole(doing);
     std::stop_source stopped;  // not looked at: what has begun is finished
     auto run = [&call] { return call() < 0 ? errno : 0; };
     peal::detail::blocking_call calling(run, peal::detail::blocking_class::files, &stopped);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "../base/zero_bytes.hpp"
 #include "../task/descriptors.hpp"
 #include "../task/names.hpp"
 #include "name_operation.hpp"
@@ -23,6 +24,7 @@ std::uint64_t flags_of(resolve rules) noexcept {
     switch (rules) {
         case resolve::beneath: return rt::resolve_beneath | rt::resolve_no_magic_links;
         case resolve::beneath_without_links: return rt::resolve_beneath | rt::resolve_no_magic_links | rt::resolve_no_symlinks;
+        case resolve::beneath_on_this_mount: return rt::resolve_beneath | rt::resolve_no_magic_links | rt::resolve_no_mounts;
         case resolve::in_root: return rt::resolve_in_root | rt::resolve_no_magic_links;
         case resolve::anywhere: return 0;
     }
@@ -36,6 +38,7 @@ class open_in_operation : public peal::detail::void_operation {
         this->address = const_cast<char*>(path.c_str());
         this->extra = &rules;
         outcome = -ECANCELED;  // not awaited: nothing to close
+        if (rt::holds_zero(path)) refuse(EINVAL);
     }
     ~open_in_operation() {
         if (outcome >= 0) rt::close_file(outcome);  // opened after all, and nobody took it
@@ -44,21 +47,20 @@ class open_in_operation : public peal::detail::void_operation {
 };
 
 task<file> open_in(int folder, std::string path, std::uint64_t flags, std::uint64_t mode, resolve how) {
-    if (path.find('\0') != std::string::npos) throw std::system_error(EINVAL, std::system_category(), "openat2 " + path);  // it would be cut there
     rt::open_rules rules{flags, (flags & O_CREAT) != 0 ? mode : 0, flags_of(how)};
     for (int attempt = 1;; ++attempt) {
         open_in_operation opening(folder, path, rules);
         auto opened = co_await as_result(opening);
         if (opened) co_return file(opening.take());
         if (opened.error().code() == std::errc::resource_unavailable_try_again && attempt < most_attempts) continue;
-        throw std::system_error(opened.error().code(), "openat2 " + path);
+        throw std::system_error(opened.error().code(), "openat2 " + rt::shown(path));
     }
 }
 
 /// Not more than one name, so that it cannot lead out of its folder.
 void check_name(const std::string& name) {
-    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
-        throw std::system_error(EINVAL, std::system_category(), "not a single name: \"" + name + '"');
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || rt::holds_zero(name)) {
+        throw std::system_error(EINVAL, std::system_category(), "not a single name: \"" + rt::shown(name) + '"');
     }
 }
 
@@ -124,7 +126,7 @@ task<void> directory::link(std::string name, const directory& to, std::string ne
 task<void> directory::symlink(std::string target, std::string name) const {
     check_name(name);
     name_operation linking(operation_kind::symlink, native_handle(), target);
-    linking.extra = name.data();
+    linking.set_second(native_handle(), name);
     co_await perform(linking, "symlink " + name);
 }
 

@@ -12,12 +12,14 @@
 #include <system_error>
 
 #include <peal/detail/blocking_call.hpp>
+#include <peal/fs/names.hpp>
 #include <peal/task/as_result.hpp>
 
+#include "../base/zero_bytes.hpp"
 #include "../task/descriptors.hpp"
-#include "../task/names.hpp"
 #include "../task/perform.hpp"
 #include "folder_of.hpp"
+#include "name_operation.hpp"
 
 namespace peal::fs {
 
@@ -67,18 +69,6 @@ size_operation::first_try first_try_of(bool is_cached, std::size_t bytes) noexce
     return is_cached && bytes <= tried_first_limit ? size_operation::first_try::in_the_cache : size_operation::first_try::no;
 }
 
-class path_operation : public peal::detail::void_operation {
-  public:
-    path_operation(operation_kind kind, const std::string& path, const std::string* second = nullptr) noexcept
-        : void_operation(kind) {
-        this->fd = rt::working_directory;
-        this->address = const_cast<char*>(path.c_str());
-        if (second == nullptr) return;
-        this->length = static_cast<std::uint64_t>(rt::working_directory);
-        this->extra = const_cast<char*>(second->c_str());
-    }
-};
-
 }  // namespace
 
 namespace detail {
@@ -96,12 +86,13 @@ stat_operation::stat_operation(std::string path, bool follow) noexcept
     this->address = path_.data();
     this->flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
     this->extra = make_status(status_);
+    if (rt::holds_zero(path_)) refuse(EINVAL);
 }
 
 file_info stat_operation::await_resume() { return result().value(); }
 
 peal::result<file_info> stat_operation::result() {
-    if (outcome < 0) return peal::error::from_errno(-outcome, path_.empty() ? "statx" : "statx " + path_);
+    if (outcome < 0) return peal::error::from_errno(-outcome, path_.empty() ? "statx" : "statx " + rt::shown(path_));
     return info_of(*reinterpret_cast<const struct statx*>(status_));
 }
 
@@ -140,8 +131,9 @@ bool pieces_operation::next_pieces(operation& self) noexcept {
 }
 
 sync_operation::sync_operation(int fd, std::uint32_t flags) noexcept
-    : void_operation(operation_kind::sync, fd, 0, flags), refused_(rt::has_failed_sync(fd)) {
+    : void_operation(operation_kind::sync, fd, 0, flags) {
     step = &sync_operation::note_failure;
+    if (rt::has_failed_sync(fd)) refuse(EIO);
 }
 
 /// While the number is the file's for sure.
@@ -152,7 +144,7 @@ bool sync_operation::note_failure(operation& self) noexcept {
 }
 
 peal::result<void> sync_operation::result() {
-    if (refused_) return peal::error::from_errno(EIO, "fsync (an earlier one of this file has failed: what was written may be lost)");
+    if (begins == beginning::refused) return peal::error::from_errno(EIO, "fsync (an earlier one of this file has failed: what was written may be lost)");
     return void_operation::result();
 }
 
@@ -162,6 +154,7 @@ open_operation::open_operation(std::string path, std::uint32_t flags, std::uint3
     this->flags = flags;
     this->length = permissions;
     outcome = -ECANCELED;  // not awaited: nothing to close
+    if (rt::holds_zero(path_)) refuse(EINVAL);
 }
 
 open_operation::~open_operation() {
@@ -171,7 +164,7 @@ open_operation::~open_operation() {
 file open_operation::await_resume() { return result().value(); }
 
 peal::result<file> open_operation::result() {
-    if (outcome < 0) return peal::error::from_errno(-outcome, "openat " + path_);
+    if (outcome < 0) return peal::error::from_errno(-outcome, "openat " + rt::shown(path_));
     return file(std::exchange(outcome, -ECANCELED));
 }
 
@@ -273,9 +266,7 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
             co_await restoring;
         }
         co_await target.sync();
-        path_operation renaming(operation_kind::rename, beside, &path);
-        auto renamed = co_await as_result(renaming);
-        if (!renamed) throw std::system_error(renamed.error().code(), "rename " + beside + " to " + path);
+        co_await fs::rename(beside, path);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -292,9 +283,8 @@ task<void> write_file(std::string path, std::span<const std::byte> content) {
 }
 
 task<void> remove(std::string path) {
-    path_operation removing(operation_kind::unlink, path);
-    auto removed = co_await as_result(removing);
-    if (!removed) throw std::system_error(removed.error().code(), "unlink " + path);
+    name_operation removing(operation_kind::unlink, rt::working_directory, path);
+    co_await perform(removing, "unlink " + path);
 }
 
 }  // namespace peal::fs

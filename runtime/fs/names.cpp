@@ -23,6 +23,7 @@ task<void> make_directory(std::string path, std::uint32_t permissions) {
 }
 
 task<void> make_directories(std::string path, std::uint32_t permissions) {
+    rt::check_whole("mkdir " + path);
     for (std::size_t end = 0; end != std::string::npos;) {
         end = path.find('/', end + 1);
         std::string part = path.substr(0, end);
@@ -62,11 +63,12 @@ task<void> link(std::string existing, std::string path) {
 
 task<void> symlink(std::string target, std::string path) {
     name_operation linking(operation_kind::symlink, rt::working_directory, target);
-    linking.extra = path.data();
+    linking.set_second(rt::working_directory, path);
     co_await perform(linking, "symlink " + path);
 }
 
 task<std::string> read_link(std::string path) {
+    rt::check_whole("readlink " + path);
     auto read = [&path] {
         for (std::string target(256, '\0');; target.resize(target.size() * 4)) {
             ssize_t size = ::readlink(path.c_str(), target.data(), target.size());

@@ -18,6 +18,8 @@
 
 #include <peal/detail/blocking_call.hpp>
 
+#include "../base/zero_bytes.hpp"
+
 namespace peal::fs {
 namespace {
 
@@ -141,6 +143,7 @@ class removal {
 }  // namespace
 
 task<std::uint64_t> remove_all(std::string path) {
+    rt::check_whole("remove_all " + path);
     removal removing(std::move(path));
     auto remove_batch = [&removing] { return removing.remove_batch(); };
     for (;;) {

@@ -14,6 +14,8 @@
 
 #include <peal/detail/blocking_call.hpp>
 
+#include "../base/zero_bytes.hpp"
+
 namespace peal::fs {
 namespace {
 
@@ -71,8 +73,8 @@ class directory_walk::state {
     void begin(std::vector<entry>& batch) {
         begun_ = true;
         struct stat status;
-        if (::stat(root_.c_str(), &status) != 0) {
-            batch.emplace_back(root_, file_type::other, errno);
+        if (rt::holds_zero(root_) || ::stat(root_.c_str(), &status) != 0) {
+            batch.emplace_back(root_, file_type::other, rt::holds_zero(root_) ? EINVAL : errno);
             return;
         }
         if (!S_ISDIR(status.st_mode)) {

@@ -19,6 +19,7 @@
 #include <peal/detail/operation.hpp>
 #include <peal/detail/thread_mutex.hpp>
 
+#include "../base/zero_bytes.hpp"
 #include "../task/descriptors.hpp"
 
 namespace peal::fs {
@@ -55,6 +56,7 @@ class change_watch::state {
 
     /// On a blocking thread: the path is looked up.
     void add(const std::string& path) {
+        rt::check_whole("inotify_add_watch " + path);
         // Found first: that may take long (a network), and next() waits for the lock on a worker. Without /proc it is found under the lock.
         struct closed_at_the_end {
             const int fd;

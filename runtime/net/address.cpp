@@ -7,10 +7,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <system_error>
+
+#include "../base/zero_bytes.hpp"
 
 namespace peal::net {
 namespace {
@@ -18,10 +19,8 @@ namespace {
 static_assert(sizeof(sockaddr_in6) <= 28);
 
 [[noreturn]] void refuse(std::string_view given, const char* reason) {
-    std::string text(given);
-    std::replace(text.begin(), text.end(), '\0', '?');  // the message would end there
     throw std::system_error(std::make_error_code(std::errc::invalid_argument),
-                            "address '" + text + "': " + reason +
+                            "address '" + rt::shown(given) + "': " + reason +
                                 "; expected 127.0.0.1:7000, [::1]:7000 or :7000 (for a host name use resolve())");
 }
 
@@ -61,7 +60,7 @@ address address::parse(std::string_view text) {
 address address::from(std::string_view host, std::uint16_t port) {
     address made;
     std::string text(host);
-    if (text.find('\0') != std::string::npos) refuse(host, "it holds a zero byte");  // where the system's functions stop reading
+    if (rt::holds_zero(text)) refuse(host, "it holds a zero byte");  // where the system's functions stop reading
     if (text.find(':') != std::string::npos) {
         sockaddr_in6 ip6{};
         ip6.sin6_family = AF_INET6;

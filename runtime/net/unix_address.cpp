@@ -5,9 +5,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <algorithm>
 #include <cstring>
 #include <system_error>
+
+#include "../base/zero_bytes.hpp"
 
 namespace peal::net {
 namespace {
@@ -17,9 +18,7 @@ constexpr std::size_t name_at = offsetof(sockaddr_un, sun_path);
 static_assert(sizeof(sockaddr_un) <= 112 && unix_address::size_max == sizeof(sockaddr_un::sun_path) - 1);
 
 [[noreturn]] void refuse(std::string_view given, std::errc code, const std::string& reason) {
-    std::string text(given);
-    std::replace(text.begin(), text.end(), '\0', '?');  // the message would end there
-    throw std::system_error(std::make_error_code(code), "unix address '" + text + "': " + reason);
+    throw std::system_error(std::make_error_code(code), "unix address '" + rt::shown(given) + "': " + reason);
 }
 
 void check_size(std::string_view name) {
@@ -39,7 +38,7 @@ unix_address::unix_address() noexcept : size_(name_at) {
 
 unix_address unix_address::from_path(std::string_view path) {
     check_size(path);
-    if (path.find('\0') != path.npos) refuse(path, std::errc::invalid_argument, "a path has no zero byte");
+    if (rt::holds_zero(path)) refuse(path, std::errc::invalid_argument, "a path has no zero byte");
     unix_address made;
     std::memcpy(made.storage_ + name_at, path.data(), path.size());
     made.size_ = static_cast<std::uint8_t>(name_at + path.size() + 1);  // with the zero at its end

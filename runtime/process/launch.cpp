@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "../base/pipe_ends.hpp"
+#include "../base/zero_bytes.hpp"
 #include "reaper.hpp"
 
 namespace peal::process {
@@ -157,7 +158,7 @@ descriptor source_of(const command& what, unsigned number, descriptor& ours) {
 /// No text may hold a zero byte: it would be cut there, and be another one.
 void check_texts(const std::vector<std::string>& texts, const command& what) {
     for (const std::string& each : texts) {
-        check(each.find('\0') != std::string::npos ? EINVAL : 0, "an argument or variable with a zero byte in it, for " + what.program());
+        check(holds_zero(each) ? EINVAL : 0, "an argument or variable with a zero byte in it, for " + what.program());
     }
 }
 

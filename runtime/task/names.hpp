@@ -21,6 +21,7 @@ struct open_rules {
     std::uint64_t mode;
     std::uint64_t resolve;  // RESOLVE_*
 };
+inline constexpr std::uint64_t resolve_no_mounts = 0x01;
 inline constexpr std::uint64_t resolve_no_magic_links = 0x02;
 inline constexpr std::uint64_t resolve_no_symlinks = 0x04;
 inline constexpr std::uint64_t resolve_beneath = 0x08;

@@ -70,7 +70,8 @@ bool operation::start(std::coroutine_handle<> awaiting, context& task) noexcept 
     handle = awaiting;
     owner = &task;
     home = driver;
-    if (is_tried_first && driver->may_try_first() && !task.stop_requested()) {
+    if (begins == beginning::refused) return false;
+    if (begins == beginning::in_the_cache && driver->may_try_first() && !task.stop_requested()) {
         const bool found = rt::read_from_cache(*this);
         driver->tried_first(found);
         if (found) return false;
@@ -99,7 +100,7 @@ size_operation::size_operation(operation_kind kind, int fd, const void* data, st
     this->length = bytes;
     this->flags = flags;
     this->offset = offset;
-    this->is_tried_first = first == first_try::in_the_cache;
+    if (first == first_try::in_the_cache) begins = beginning::in_the_cache;
     if (rounds == rounds::all) step = &size_operation::next_round;
 }
 

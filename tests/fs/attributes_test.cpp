@@ -16,19 +16,16 @@
 #include <peal/task/as_result.hpp>
 
 #include "support/catch.hpp"
+#include "support/said.hpp"
 #include "support/temp_folder.hpp"
 
 using namespace std::chrono_literals;
 using peal::fs::attribute_mode;
 using peal::fs::follow_links;
 
-namespace {
+using support::said_by;
 
-template <class T>
-peal::task<std::string> said_by(peal::task<T> call) {
-    auto done = co_await peal::as_result(std::move(call));
-    co_return done ? "done" : done.error().message();
-}
+namespace {
 
 struct stat status_of(const std::string& path) {
     struct stat status {};

@@ -19,12 +19,14 @@
 
 #include "support/catch.hpp"
 #include "support/leaks.hpp"
+#include "support/said.hpp"
 #include "support/temp_folder.hpp"
 
 using peal::fs::directory;
 using peal::fs::file;
 using peal::fs::open_options;
 using peal::fs::resolve;
+using support::said_by;
 
 namespace {
 
@@ -35,12 +37,6 @@ peal::task<std::string> content_in(const directory& in, std::string path, resolv
     std::array<std::byte, 100> buffer;
     std::size_t size = co_await opened->read_at(0, buffer);
     co_return std::string(reinterpret_cast<const char*>(buffer.data()), size);
-}
-
-template <class T>
-peal::task<std::string> said_by(peal::task<T> call) {
-    auto done = co_await peal::as_result(std::move(call));
-    co_return done ? "done" : done.error().message();
 }
 
 }  // namespace
@@ -73,7 +69,14 @@ TEST_CASE("directory: a path leads no further than it may") {
     CHECK(content("../../public", resolve::in_root) == "public");
     CHECK(content("out", resolve::in_root) == "!openat2 out: No such file or directory");
     CHECK(content("out", resolve::anywhere) == "secret");
-    CHECK(pool.run(content_in, std::cref(root), std::string("public\0x", 8), resolve::beneath).ends_with("Invalid argument"));
+    CHECK(content("sub/../public", resolve::beneath_on_this_mount) == "public");
+    CHECK(content("out", resolve::beneath_on_this_mount) == "!openat2 out: Invalid cross-device link");
+    CHECK(pool.run(content_in, std::cref(root), std::string("public\0x", 8), resolve::beneath) == "!openat2 public?x: Invalid argument");
+
+    directory top = pool.run(directory::open, std::string("/"));
+    CHECK_FALSE(pool.run(content_in, std::cref(top), std::string("proc/version"), resolve::beneath).starts_with('!'));
+    CHECK(pool.run(content_in, std::cref(top), std::string("proc/version"), resolve::beneath_on_this_mount) ==
+          "!openat2 proc/version: Invalid cross-device link");
 }
 
 TEST_CASE("directory: names are made, moved and removed in it, also after it was renamed itself") {
@@ -121,7 +124,8 @@ TEST_CASE("directory: what is no single name is refused") {
     peal::pool pool(peal::pool_options(1));
     directory root = pool.run(directory::open, folder.path());
     for (std::string name : {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("/a"), std::string("a\0b", 3)}) {
-        std::string refused = "not a single name: \"" + std::string(name.c_str()) + (name.find('\0') != name.npos ? "" : "\"") + ": Invalid argument";
+        std::string said = name == std::string("a\0b", 3) ? "a?b" : name;
+        std::string refused = "not a single name: \"" + said + "\": Invalid argument";
         CHECK(pool.run(said_by(root.make_directory(name))) == refused);
         CHECK(pool.run(said_by(root.remove(name))) == refused);
         CHECK(pool.run(said_by(root.remove_directory(name))) == refused);

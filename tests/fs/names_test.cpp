@@ -8,26 +8,28 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <peal/combine/timeout.hpp>
+#include <peal/fs/attributes.hpp>
+#include <peal/fs/file.hpp>
+#include <peal/fs/temp_file.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/task/as_result.hpp>
 
 #include "support/catch.hpp"
+#include "support/said.hpp"
 #include "support/temp_folder.hpp"
 
 using peal::fs::if_exists;
+using support::said_by;
 
 namespace {
-
-template <class T>
-peal::task<std::string> said_by(peal::task<T> call) {
-    auto done = co_await peal::as_result(std::move(call));
-    co_return done ? "done" : done.error().message();
-}
 
 /// "done" or what the error says.
 template <class Function, class... Arguments>
@@ -62,6 +64,38 @@ TEST_CASE("names: folders are made and removed") {
     CHECK(said(pool, peal::fs::remove_directory, folder / "a") == "rmdir " + folder / "a" + ": Directory not empty");
     CHECK(said(pool, peal::fs::remove_directory, path) == "done");
     CHECK_FALSE(exists(path));
+}
+
+TEST_CASE("names: one that holds a zero byte is refused: the system would read another one") {
+    support::temp_folder folder;
+    support::put(folder / "file", "kept");
+    peal::pool pool(peal::pool_options(1));
+    const std::string cut = folder / "file" + std::string("\0x", 2);
+    const std::string seen = folder / "file?x";
+    const std::string refused = ": Invalid argument";
+    auto open = [](std::string path) -> peal::task<void> { co_await peal::fs::file::open(std::move(path)); };
+    auto stat = [](std::string path) -> peal::task<void> { co_await peal::fs::stat(std::move(path)); };
+
+    CHECK(said(pool, open, cut) == "openat " + seen + refused);
+    CHECK(said(pool, stat, cut) == "statx " + seen + refused);
+    CHECK(said(pool, peal::fs::read_file, cut) == "openat " + seen + refused);
+    CHECK(said(pool, peal::fs::write_file, cut, std::span<const std::byte>()).ends_with(refused));
+    CHECK(said(pool, peal::fs::remove, cut) == "unlink " + seen + refused);
+    CHECK(said(pool, peal::fs::remove_all, cut) == "remove_all " + seen + refused);
+    CHECK(said(pool, peal::fs::make_directory, cut, 0777u) == "mkdir " + seen + refused);
+    CHECK(said(pool, peal::fs::make_directories, folder / "new/" + cut, 0777u).ends_with(refused));
+    CHECK(said(pool, peal::fs::rename, cut, folder / "other", if_exists::replace) == "rename " + seen + " to " + folder / "other" + refused);
+    CHECK(said(pool, peal::fs::rename, folder / "file", cut, if_exists::replace).ends_with(refused));
+    CHECK(said(pool, peal::fs::link, folder / "file", folder / "second" + std::string("\0x", 2)).ends_with(refused));
+    CHECK(said(pool, peal::fs::symlink, cut, folder / "second").ends_with(refused));
+    CHECK(said(pool, peal::fs::symlink, folder / "file", folder / "second" + std::string("\0x", 2)).ends_with(refused));
+    CHECK(said(pool, peal::fs::read_link, cut) == "readlink " + seen + refused);
+    CHECK(said(pool, peal::fs::list, cut, std::size_t{10}).ends_with(refused));
+    CHECK(said(pool, peal::fs::copy_file, folder / "file", cut, if_exists::replace).ends_with(refused));
+    CHECK(said(pool, peal::fs::set_permissions, cut, 0600u) == "chmod " + seen + refused);
+    CHECK(said(pool, peal::fs::get_attribute, folder / "file", std::string("user.a\0b", 8)).ends_with(refused));
+    CHECK(support::content_of(folder / "file") == "kept");
+    CHECK(folder.names() == std::vector<std::string>{"file"});
 }
 
 TEST_CASE("names: rename replaces, refuses or exchanges") {

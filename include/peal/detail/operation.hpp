@@ -83,7 +83,12 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
     using step_function = bool (*)(operation&) noexcept;
     step_function step = nullptr;
     std::uint64_t transferred = 0;         // bytes of the earlier rounds
-    bool is_tried_first = false;           // of a read: what lies in the page cache is taken at once, without suspending
+    enum class beginning : std::uint8_t {
+        outside,       // it is handed to the driver
+        in_the_cache,  // of a read: what lies there is taken at once, without suspending
+        refused,       // it is not begun: `outcome` says why
+    };
+    beginning begins = beginning::outside;
 
     // ---- owned by the driver from start to resumption ---------------------------------------------------------------------
     rt::driver* home = nullptr;            // fixed before the slot is armed
@@ -99,6 +104,11 @@ class PEAL_EXPORT operation : public work_item, public cancelable {
   protected:
     explicit operation(operation_kind kind) noexcept : cancelable(&operation::request_cancel), kind(kind) {}
 
+    /// Before it is awaited: it will end with that error.
+    void refuse(int error_number) noexcept {
+        begins = beginning::refused;
+        outcome = -error_number;
+    }
     /// Errno of the failure, 0 if there is none.
     int failed_with() const noexcept { return outcome < 0 ? -outcome : 0; }
     peal::error failure() const;

@@ -17,6 +17,7 @@ namespace peal::fs {
 enum class resolve : std::uint8_t {
     beneath,                // not out of the folder: neither by "..", nor an absolute path, nor a link
     beneath_without_links,  // nor by any symbolic link at all
+    beneath_on_this_mount,  // as beneath, and not into what is mounted there
     in_root,                // the folder is the root of what the path says: "/" and ".." end there
     anywhere,               // as the system does it by itself
 };

@@ -67,7 +67,6 @@ class [[nodiscard]] PEAL_EXPORT open_operation : public peal::detail::operation 
     peal::result<file> result();
 
   private:
-    peal::error open_failure() const;
     std::string path_;
 };
 
@@ -85,13 +84,11 @@ class [[nodiscard]] PEAL_EXPORT pieces_operation : public peal::detail::size_ope
 class [[nodiscard]] PEAL_EXPORT sync_operation : public peal::detail::void_operation {
   public:
     sync_operation(int fd, std::uint32_t flags) noexcept;
-    bool await_ready() const noexcept { return refused_; }
     void await_resume() { result().value(); }
     peal::result<void> result();
 
   private:
     static bool note_failure(operation& self) noexcept;
-    const bool refused_;
 };
 
 }  // namespace detail
