@@ -174,6 +174,7 @@ void worker::run_only(detail::task_list& list) noexcept {
     nested_waits_ = here.outer;
     push_each(held_);  // of outer waits
     unannounced_ = true;
+    announce();  // the caller goes on, perhaps for long
     if (!list.forget(ended)) {
         // [N1] the last child is between telling and letting go
         while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();

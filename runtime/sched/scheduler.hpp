@@ -10,8 +10,8 @@
 // gate_       written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
 //                                        shutdown() either counts it or it is refused. A worker counts without that order: what
 //                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
-// uneven_     any worker, once           [S4] seq_cst, acquire where it only looks whether it is set: set before the first item goes into
-//                                        such a queue, so who parks and does not see it need not look there (parking protocol)
+// uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
+//                                        so who parks and does not see it need not look there (parking protocol)
 
 #include <chrono>
 #include <exception>
@@ -111,7 +111,7 @@ class scheduler {
     /// Something of another priority than normal, or of a share, is or was in a worker's queue: until then thieves need not look into those.
     bool is_uneven() const noexcept { return uneven_.load(std::memory_order_seq_cst); }  // [S4]
     void set_uneven() noexcept {
-        if (!uneven_.load(std::memory_order_acquire)) uneven_.store(true, std::memory_order_seq_cst);  // [S4]
+        if (!uneven_.load(std::memory_order_seq_cst)) uneven_.store(true, std::memory_order_seq_cst);  // [S4]
     }
     /// Work was published that any worker may take.
     void wake_one() noexcept;
@@ -134,7 +134,7 @@ class scheduler {
     const end_report& shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) noexcept;
 
     bool may_end() const noexcept { return phase_.load(std::memory_order_seq_cst) == phase::ending; }       // [S1]
-    bool must_end_now() const noexcept { return phase_.load(std::memory_order_relaxed) == phase::abandon; }  // looked at again and again
+    bool must_end_now() const noexcept { return phase_.load(std::memory_order_seq_cst) == phase::abandon; }  // [S1]
 
   private:
     enum class phase : unsigned char {

@@ -87,7 +87,7 @@ void worker::run() noexcept {
         driver_->set_room(run_queue::capacity);
         driver_->reap(ready_);
         take_ready();
-        if (timers_.size() != 0) timers_.advance(driver_->now());
+        if (timers_.size() != 0) fire_timers(driver_->now());
         take_inbox();
         if (detail::work_item* item = next()) {
             run_found(*item);
@@ -95,7 +95,7 @@ void worker::run() noexcept {
         }
         if (run_forked(forks_.pop())) continue;
         if (detail::work_item* item = find_elsewhere()) {
-            poll();  // hand over what this round submitted before the next round
+            hand_over();  // what this round submitted, before the next round. No timers: what they run would hold up this item
             run_found(*item);
             continue;
         }
@@ -239,16 +239,30 @@ void worker::poll() noexcept {
     time_point now = driver_->now();
     adjust_interval(now);
     if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
-    timers_.advance(now);
+    fire_timers(now);
     // Neither the outside nor the injection queue fills more than half of the queue: what overflows it would go behind what comes later. Each
     // gets half of that, and the other half if the other one has nothing.
     std::size_t mine = scheduler_.injected().size() / scheduler_.size() + 1;
     take_injected(std::min(mine, room() / 2 + 1));
+    hand_over();
+    take_inbox();
+    take_injected(mine);
+}
+
+void worker::hand_over() noexcept {
     driver_->set_room(room());
     driver_->poll(ready_);
     take_ready();
-    take_inbox();
-    take_injected(mine);
+}
+
+/// A timer may stop what runs code of the program then (a std::stop_callback), and takes its time: as before an item runs, nobody must count on this
+/// worker meanwhile.
+void worker::fire_timers(time_point now) noexcept {
+    if ((searching_ || unannounced_) && timers_.next_advance() <= now) {
+        end_search();
+        announce();
+    }
+    timers_.advance(now);
 }
 
 void worker::adjust_interval(time_point now) noexcept {
@@ -327,7 +341,7 @@ bool worker::has_work_for_others() const noexcept {
 void worker::announce() noexcept {
     if (!unannounced_) return;
     unannounced_ = false;
-    if (has_queued()) scheduler_.wake_one();
+    if (has_queued() || scheduler_.has_outside()) scheduler_.wake_one();  // it may have flowed over
 }
 
 std::uint32_t worker::queued() const noexcept {
@@ -422,7 +436,7 @@ void worker::nap(const detail::forked_call& call) noexcept {
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
-    timers_.advance(last_poll_);
+    fire_timers(last_poll_);
     driver_->poll(ready_);
     take_ready();
     take_inbox();
@@ -634,19 +648,19 @@ void worker::park() noexcept {
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
-    // Who brought it may have counted on the search that this worker has just given up, and it may meet something else before it takes that: then it
-    // must pass the errand on (end_search()). Another that searches by now does.
-    if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();
     last_poll_ = driver_->now();
+    // Who brought it may have counted on the search that this worker has just given up, and it may meet something else before it takes that: then it
+    // must pass the errand on (end_search()). If so many search already, one of them does: its search ends after this look, and it looks then.
+    if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();
+    take_ready();
+    take_inbox();
+    fire_timers(last_poll_);
     if (last_poll_ - idle_since_ > short_idle) {
         spin_score_ = 0;
     } else if (driver_->spin_limit() != std::chrono::nanoseconds(0)) {
         ++spin_score_;
     }
     until_poll_ = interval_;
-    timers_.advance(last_poll_);
-    take_ready();
-    take_inbox();
 }
 
 }  // namespace peal::rt

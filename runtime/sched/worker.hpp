@@ -124,6 +124,8 @@ class worker {
     void end_turn() noexcept;
     bool pass_turn_on() noexcept;
     void poll() noexcept;
+    void hand_over() noexcept;
+    void fire_timers(time_point now) noexcept;
     void adjust_interval(time_point now) noexcept;
     void take_inbox() noexcept;
     std::size_t room() const noexcept;

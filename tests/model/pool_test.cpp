@@ -10,6 +10,7 @@
 #include <optional>
 
 #include <peal/detail/operation.hpp>
+#include <peal/detail/timer.hpp>
 #include <peal/sync/event.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
@@ -19,6 +20,8 @@
 #include <task/arrivals.hpp>
 #include <task/blocking_threads.hpp>
 #include <task/descriptors.hpp>
+#include <task/this_driver.hpp>
+#include <time/wheel.hpp>
 
 #include "model_driver.hpp"
 #include "tasks.hpp"
@@ -380,6 +383,36 @@ MODEL("pool of two: one that searched meets work of its own, and the other gets 
     over.await();
     p.shut_down();
     model::check(ends == 1, "run");
+}
+
+/// Its end runs code of the program, as that of a timeout() may, and that waits.
+struct blocking_timer : peal::detail::timer {
+    explicit blocking_timer(model::event& awaited) noexcept : timer(&blocking_timer::fire_blocking), awaited(awaited) {}
+    static void fire_blocking(timer& self) noexcept { static_cast<blocking_timer&>(self).awaited.await(); }
+    model::event& awaited;
+};
+
+MODEL("pool of two: what a timer runs blocks the worker that was woken to search", whole_pool(2, 0)) {
+    using model::model_driver;
+    model_driver::set_time(model_driver::beginning);
+    pool p(2);
+    model::event armed, last_has_run;
+    blocking_timer timer(last_has_run);
+    int ends = 0;
+    auto arm = [](blocking_timer& armed_here, model::event& told) -> peal::task<> {
+        const auto now = model_driver::beginning;
+        model::check(peal::rt::this_wheel()->arm(armed_here, now + std::chrono::seconds(1), now), "armed");
+        told.raise();
+        co_return;
+    };
+    p.spawn(arm, std::ref(timer), std::ref(armed));
+    armed.await();
+    model_driver::set_time(model_driver::beginning + std::chrono::seconds(2));
+    int first = 0;
+    p.spawn(count, std::ref(first));
+    p.spawn(count_and_tell, std::ref(last_has_run), std::ref(ends));
+    p.shut_down();
+    model::check(first == 1 && ends == 1, "both have run");
 }
 
 // ---- operations ----------------------------------------------------------------------------------------------------------------------
