@@ -579,7 +579,7 @@ bool worker::try_end() noexcept {
 // look in vain speaks against it, a long sleep ends it. It is a form of searching: at most half of the workers do it, and four. What was submitted
 // is handed over first. True: there is something.
 bool worker::spin() noexcept {
-    if (spin_score_ <= 0 || scheduler_.may_end() || !may_spin()) {
+    if (spin_score_ <= 0 || !driver_->serves_few() || scheduler_.may_end() || !may_spin()) {
         idle_since_ = driver_->now();
         return false;
     }

@@ -27,6 +27,7 @@
 //                                            then looks at state_. One of the two sees the other.
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <limits>
@@ -76,6 +77,8 @@ class driver {
     virtual bool has_news() const noexcept { return has_messages(); }
     /// So long at most it does that: what it costs to sleep and be woken. Zero where it makes no sense.
     virtual std::chrono::nanoseconds spin_limit() const noexcept { return {}; }
+    /// What came lately was for few descriptors: peers that wait for each answer, and gain by an owner who looks on. Of many, there is always one that waits.
+    bool serves_few() const noexcept { return few_score_.load(std::memory_order_relaxed) > 0; }
 
     /// Announces that the owner is about to sleep. The owner then looks for work once more, and calls wait() or stay_awake().
     void prepare_to_park() noexcept { state_.exchange(state::parked, std::memory_order_seq_cst); }  // [P1]
@@ -178,6 +181,15 @@ class driver {
     /// Lets a blocking thread perform the operation as plain system calls.
     void perform_elsewhere(detail::operation& operation) noexcept;
 
+    /// Something has come for `fd`. Under the lock.
+    void note_served(int fd) noexcept {
+        if (fd < 0) return;
+        const bool is_known = std::find(served_.begin(), served_.end(), fd) != served_.end();
+        if (!is_known) served_[next_served_++ % served_.size()] = fd;
+        const int score = few_score_.load(std::memory_order_relaxed) + (is_known ? 1 : -1);
+        few_score_.store(std::clamp(score, -few_score_limit, few_score_limit), std::memory_order_relaxed);
+    }
+
     /// Descriptors are the system's.
     void try_first() noexcept { tries_first_ = true; }
 
@@ -222,6 +234,11 @@ class driver {
     arrivals* running_ = nullptr;  // under running_lock_, the last one taken
     static constexpr unsigned tries_limit = 16;    // of 64 KiB at most: about 100 us
     static constexpr unsigned untried_limit = 63;  // a try that fails costs 0.5 us beside a device's 50 and more
+
+    static constexpr int few_score_limit = 8;
+    std::array<int, 4> served_{-1, -1, -1, -1};  // the last that were not among these
+    unsigned next_served_ = 0;
+    detail::atomic<int> few_score_{few_score_limit};  // written under the lock; relaxed: a hint
 
     // The owner's.
     std::uint64_t begun_ = 0;

@@ -15,7 +15,7 @@ namespace peal::rt {
 
 lease_pool::~lease_pool() {
     for (std::byte* each : chunks_) {
-        if (each != nullptr) free_pages(each, at_once * buffer_bytes);
+        if (each != nullptr) free_pages(each, chunk_bytes);
     }
 }
 
@@ -32,21 +32,27 @@ unsigned lease_pool::take(wish wish, std::uint16_t* taken, unsigned most) noexce
 bool lease_pool::grow() noexcept {
     if (made_ == limit) return false;
     auto& chunk = chunks_[made_ / at_once];
-    chunk = static_cast<std::byte*>(allocate_pages(at_once * buffer_bytes));
+    chunk = static_cast<std::byte*>(allocate_pages(chunk_bytes));
     if (chunk == nullptr) return false;
-    poison(chunk, at_once * buffer_bytes);
+    poison(chunk, chunk_bytes);
+    unsigned place = place_of(reinterpret_cast<std::uintptr_t>(chunk));
+    while (by_address_[place] != 0) place = (place + 1) % places;
+    by_address_[place] = static_cast<std::uint16_t>(made_ / at_once + 1);
     for (unsigned i = at_once; i != 0; --i) free_[free_count_++] = static_cast<std::uint16_t>(made_ + i - 1);
     made_ += at_once;
     return true;
 }
 
 std::uint16_t lease_pool::index_of(const std::byte* buffer) const noexcept {
-    for (unsigned chunk = 0; chunk < chunks_.size() && chunks_[chunk] != nullptr; ++chunk) {
-        auto distance = static_cast<std::size_t>(buffer - chunks_[chunk]);  // huge for one that lies before it
-        if (distance < at_once * buffer_bytes) return static_cast<std::uint16_t>(chunk * at_once + distance / buffer_bytes);
+    const auto address = reinterpret_cast<std::uintptr_t>(buffer);
+    const std::uintptr_t in_chunk = address % chunk_bytes;
+    for (unsigned place = place_of(address - in_chunk);; place = (place + 1) % places) {
+        const unsigned found = by_address_[place];
+        PEAL_ASSERT(found != 0, "a lease came back to a pool that it is not of");
+        if (reinterpret_cast<std::uintptr_t>(chunks_[found - 1]) == address - in_chunk) {
+            return static_cast<std::uint16_t>((found - 1) * at_once + in_chunk / buffer_bytes);
+        }
     }
-    PEAL_ASSERT(false, "a lease came back to a pool that it is not of");
-    return 0;
 }
 
 void lease_pool::give_back(std::byte* buffer) noexcept {

@@ -97,7 +97,7 @@ io_uring_sqe& uring_driver::get_entry() noexcept {
     }
 }
 
-void uring_driver::put_on_ring(detail::operation& operation) noexcept {
+io_uring_sqe& uring_driver::put_on_ring(detail::operation& operation) noexcept {
     io_uring_sqe& entry = get_entry();
     if (operation.kind == detail::operation_kind::receive_leases && !has_multishot_) operation.flags = plain;
     if (operation.injected == 0) {
@@ -108,6 +108,7 @@ void uring_driver::put_on_ring(detail::operation& operation) noexcept {
     entry.user_data = reinterpret_cast<std::uint64_t>(&operation) | tag_operation;
     operation.in_kernel = true;
     ++operation.outstanding;
+    return entry;
 }
 
 void uring_driver::hand_over() noexcept {
@@ -155,38 +156,38 @@ bool uring_driver::lend_own(detail::operation& operation) noexcept {
     return false;
 }
 
-/// Operations for which the kernel had no buffer get one each: they would find none again. When this returns and some still wait, the next lease that
-/// comes back wakes this driver. What is free otherwise goes to the kernel; and more, if it had too few.
+/// What is free goes to the kernel; and more, if it had too few. Operations for which it had none found something in their sockets: as many as there are
+/// buffers now are handed over again, in their order, and take them at once. When this returns and some still wait, the next lease that comes back
+/// wakes this driver.
 void uring_driver::feed(detail::work_list& ready) noexcept {
     if (lent_.pool == nullptr || (without_buffer_.empty() && !lent_.pool->has_free())) return;
-    auto wish = without_buffer_.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::more;
-    bool are_left = true;
     detail::work_list waiting;
-    waiting.append(without_buffer_);
-    while (!waiting.empty()) {
-        auto& operation = static_cast<detail::operation&>(waiting.pop_front());
-        std::uint16_t index;
+    while (!without_buffer_.empty()) {
+        auto& operation = static_cast<detail::operation&>(without_buffer_.pop_front());
         if (operation.cancel_requested) {
             ++operation.outstanding;
             completed(operation, -ECANCELED, ready);
-        } else if (are_left && (are_left = lent_.pool->take(lease_pool::wish::some, &index, 1) != 0)) {
-            operation.address = lent_.pool->address_of(index);
-            operation.extra = lent_.pool;
-            unpoison(operation.address, lease_pool::buffer_bytes);
-            put_on_ring(operation);
-        } else if (lent_.pool->has_none()) {
-            ++operation.outstanding;
-            completed(operation, -ENOMEM, ready);  // no lease is out that could come back
         } else {
-            without_buffer_.push_back(operation);
+            waiting.push_back(operation);
         }
     }
-    if (!without_buffer_.empty()) return;
     std::array<std::uint16_t, lease_pool::at_once> taken;
-    while (unsigned count = lent_.pool->take(std::exchange(wish, lease_pool::wish::what_is_free), taken.data(), lease_pool::at_once)) {
+    for (auto wish = waiting.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::more;;
+         wish = waiting.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::some) {
+        const unsigned count = lent_.pool->take(wish, taken.data(), lease_pool::at_once);
+        if (count == 0) break;
         for (unsigned i = 0; i < count; ++i) ring_.add_buffer(lent_.pool->address_of(taken[i]), lease_pool::buffer_bytes, taken[i]);
         ring_.publish_buffers();
         lent_.taken += count;
+        for (unsigned i = 0; i < count && !waiting.empty(); ++i) {
+            put_on_ring(static_cast<detail::operation&>(waiting.pop_front())).ioprio &= static_cast<std::uint16_t>(~IORING_RECVSEND_POLL_FIRST);
+        }
+    }
+    if (waiting.empty() || !lent_.pool->has_none()) return without_buffer_.append(waiting);
+    while (!waiting.empty()) {  // no lease is out that could come back
+        auto& operation = static_cast<detail::operation&>(waiting.pop_front());
+        ++operation.outstanding;
+        completed(operation, -ENOMEM, ready);
     }
 }
 
@@ -252,6 +253,7 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
         if ((user_data & tag_mask) == tag_operation) {
+            note_served(operation.fd);
             if (operation.kind == detail::operation_kind::receive_leases) {
                 if (take_arrival(static_cast<arrivals&>(operation), result, flags, ready)) return;
             } else if (!is_last(operation, result, flags)) {

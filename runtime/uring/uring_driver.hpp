@@ -48,7 +48,7 @@ class uring_driver final : public driver {
 
     void hand_over() noexcept;
     void begin(detail::operation& operation) noexcept;
-    void put_on_ring(detail::operation& operation) noexcept;
+    io_uring_sqe& put_on_ring(detail::operation& operation) noexcept;
     io_uring_sqe& get_entry() noexcept;
     void reap_completions(detail::work_list& ready) noexcept;
     void prepare_lending() noexcept;

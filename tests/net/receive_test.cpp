@@ -34,7 +34,7 @@ using support::write_text;
 
 namespace {
 
-constexpr std::size_t most_buffers = 1024;  // that a worker lends: io/lease.hpp
+constexpr std::size_t most_buffers = 2048;  // that a worker lends: io/lease.hpp
 
 peal::task<std::string> receive_all(tcp_stream& from) {
     std::string all;

@@ -48,7 +48,7 @@ using support::write_text;
 
 namespace {
 
-constexpr std::size_t most_buffers = 1024;  // that a worker lends: io/lease.hpp
+constexpr std::size_t most_buffers = 2048;  // that a worker lends: io/lease.hpp
 
 peal::task<> say(tcp_stream& to, std::string text) { co_await to.write_all(bytes_of(text)); }
 

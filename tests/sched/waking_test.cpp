@@ -70,6 +70,24 @@ class sleeping_driver final : public peal::rt::driver {
     bool sleeps_ = false;  // and nobody has told it to wake up
 };
 
+class serving_driver final : public peal::rt::driver {
+  public:
+    explicit serving_driver(peal::rt::blocking_pool& none) : driver(none) {}
+    void serve(int fd) noexcept { note_served(fd); }
+    void reap(peal::detail::work_list&) noexcept override {}
+    void poll(peal::detail::work_list&) noexcept override {}
+    void close(int) noexcept override {}
+    peal::rt::time_point now() const noexcept override { return {}; }
+
+  private:
+    void do_submit(peal::detail::operation&) noexcept override {}
+    void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {}
+    void interrupt() noexcept override {}
+    void cancel_in_flight(peal::detail::operation&) noexcept override {}
+    void resubmit(peal::detail::operation&) noexcept override {}
+    void close_under_lock(int) noexcept override {}
+};
+
 class workers {
   public:
     explicit workers(unsigned count) : count_(count), none_("none", 1), scheduler_(with(count)) {
@@ -177,4 +195,18 @@ TEST_CASE("waking: a batch wakes one worker, and that the next while there is wo
         all.await_sleep();
         REQUIRE(all.woken() - before == items);
     }
+}
+
+TEST_CASE("waking: a driver tells few peers that answer each other from many") {
+    peal::rt::blocking_pool none("none", 1);
+    serving_driver driver(none);
+    CHECK(driver.serves_few());  // nobody yet
+    for (int i = 0; i < 1000; ++i) driver.serve(10 + i % 4);
+    CHECK(driver.serves_few());
+    for (int i = 0; i < 1000; ++i) driver.serve(10 + i % 64);
+    CHECK_FALSE(driver.serves_few());
+    for (int i = 0; i < 1000; ++i) driver.serve(-1);  // no descriptor: says nothing
+    CHECK_FALSE(driver.serves_few());
+    for (int i = 0; i < 20; ++i) driver.serve(10);
+    CHECK(driver.serves_few());
 }

@@ -19,7 +19,7 @@ namespace peal::io {
 /// Bytes that were received, in a buffer that is lent: it goes back when the lease is gone. Empty at the end of the stream.
 ///
 /// Threads:  any; it may go to another task, worker, pool, or thread, and outlive all of these.
-/// Bound:    a worker lends at most 1024 buffers of 4 KiB. When all are out, its receive() waits until one comes back: copy what you keep for long.
+/// Bound:    a worker lends at most 2048 buffers of 4 KiB. When all are out, its receive() waits until one comes back: copy what you keep for long.
 class PEAL_EXPORT lease {
   public:
     lease() noexcept = default;
