@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <peal/peal.hpp>
@@ -47,7 +48,7 @@ peal::task<> tell(room::subscriber heard, tcp_stream& peer) {
     co_await write_line(peer, "* the server ends. Goodbye.");
 }
 
-peal::task<> session(room& all, tcp_stream peer) {
+peal::task<> talk(room& all, tcp_stream peer) {
     line_reader lines(peer, 2 * longest_line);
     co_await write_line(peer, "* your name?");
     auto answer = co_await peal::timeout(60s, lines.read_line(longest_line));
@@ -55,14 +56,20 @@ peal::task<> session(room& all, tcp_stream peer) {
     const std::string name(*answer);  // the view ends with the next read
     room::subscriber heard = all.subscribe();
     say(all, "* " + name + " comes");
-    std::exception_ptr failure;
     try {
         co_await peal::when_any(listen(all, lines, name), tell(heard, peer));
-    } catch (...) {
-        failure = std::current_exception();  // the connection broke: the others hear of that, too
+    } catch (const std::system_error&) {
+        // The connection broke, or it was time to end: the others hear that it leaves, in either case.
     }
     say(all, "* " + name + " leaves");
-    if (failure) std::rethrow_exception(failure);
+}
+
+/// A peer that breaks off, or says nothing for too long, costs its session and no line. Anything else is a mistake of ours, and reported.
+peal::task<> session(room& all, tcp_stream peer) {
+    try {
+        co_await talk(all, std::move(peer));
+    } catch (const std::system_error&) {
+    }
 }
 
 peal::task<> serve(peal::net::tcp_listener listener) {
@@ -81,9 +88,7 @@ int main(int argc, char** argv) {
     examples::server_options options(argc, argv, "chat_server", 7001);
     try {
         auto listener = peal::net::tcp_listener::bind(peal::net::address::from(options.host, options.port));
-        peal::pool_options settings(options.workers);
-        settings.on_unhandled = [](std::exception_ptr, const peal::context&) {};  // a peer that breaks off costs its session, and no line
-        peal::pool pool(settings);
+        peal::pool pool{peal::pool_options(options.workers)};
         std::printf("listening on %s\n", listener.local_address().to_string().c_str());
         std::fflush(stdout);
         peal::process::run_until_terminated(pool, serve, std::move(listener));

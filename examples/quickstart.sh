@@ -38,7 +38,7 @@ if [ ! -f "$build/build.ninja" ]; then
     meson setup "$build" "$root" --buildtype=release -Dtests=disabled -Dbench=disabled -Dexamples=enabled \
         >"$logs/configure.log" 2>&1 || failed 'meson setup' "$logs/configure.log"
 fi
-echo 'quickstart: building (the first time takes a few minutes)'
+echo "quickstart: building (the first time takes a few minutes; see it go on in $logs/build.log)"
 meson compile -C "$build" >"$logs/build.log" 2>&1 || failed 'the build' "$logs/build.log"
 
 # --- kv_server under redis-benchmark

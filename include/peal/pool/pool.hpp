@@ -238,6 +238,9 @@ class PEAL_EXPORT pool {
 
     /// `co_await pool.offload(fn, args...)` calls a plain function on a worker of this pool. Its result or exception comes back,
     /// and so does the caller: to the pool it came from. (Called in this pool, it goes on where the function ran.)
+    ///
+    /// Fairness: the function keeps its worker until it returns. One that computes for more than a millisecond belongs on another pool than the one that serves
+    /// I/O, or is divided: fork_join(), parallel_for(), yield().
     template <class Function, class... Arguments>
     auto offload(Function&& function, Arguments&&... arguments) {
         static_assert(detail::can_be_kept<Function, Arguments...>,

@@ -62,7 +62,8 @@ task<Result> blocking_task(Function function, std::tuple<Arguments...> arguments
 /// `co_await blocking(fn, args...)` calls a plain function on a thread that may block, and gives its result or throws its exception.
 ///
 /// Each pool has up to pool_options::blocking_threads of such threads, made when they are needed and ended when they have had nothing to
-/// do for a while; more calls wait in line. For computations use pool.offload() or a task: they belong on the workers.
+/// do for a while; more calls wait in line. Computations belong on the workers, divided (fork_join), or on those of
+/// another pool (pool::offload): more threads than CPUs make them slower.
 ///
 /// Threads:      on a worker (asserted). Resumes on a worker of the same pool.
 /// Cancellation: a call that waits for its thread ends with operation_canceled and never begins. One that runs is waited for; if `fn` takes
