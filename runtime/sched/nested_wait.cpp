@@ -108,7 +108,6 @@ void worker::run_only(detail::task_list& list) noexcept {
     time_point patient_since = driver_->now();
     while (list.size() != 0) {
         driver_->poll(ready_);
-        show_life(driver_->now());
         timers_.advance(driver_->now());
         take_inbox();
         detail::work_list found;
@@ -117,7 +116,7 @@ void worker::run_only(detail::task_list& list) noexcept {
         take_queued(found);
         scheduler_.injected().pop(found, scheduler_.injected().size());
         scheduler_.shares().take_all(found);
-        if (found.empty() && scheduler_.slots() > 1) {
+        if (found.empty() && scheduler_.size() > 1) {
             if (detail::work_item* item = steal()) {
                 found.push_back(*item);
                 unannounced_ = true;  // a half: the rest is for others

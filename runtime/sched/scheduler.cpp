@@ -42,10 +42,8 @@ live_schedulers& the_live_schedulers() noexcept {
 
 }  // namespace
 
-scheduler::scheduler(scheduler_settings settings)
-    : settings_(std::move(settings)), slots_(settings_.workers), idle_(settings_.workers, settings_.has_spare ? 1 : 0) {
-    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i, worker::role::regular));
-    if (settings_.has_spare) workers_.push_back(std::make_unique<worker>(*this, settings_.workers, worker::role::spare));
+scheduler::scheduler(scheduler_settings settings) : settings_(std::move(settings)), idle_(settings_.workers) {
+    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
     live_schedulers& live = the_live_schedulers();
     std::lock_guard guard(live.mutex);
     live.all.push_back(this);
@@ -66,13 +64,11 @@ void scheduler::leave_live() noexcept {
 
 void scheduler::start(const driver_factory& make_driver) {
     std::exception_ptr no_thread;
-    make_driver_ = make_driver;
     {
         signals_blocked for_workers;
-        for (unsigned i = 0; i < size(); ++i) {
+        for (auto& worker : workers_) {
             try {
-                std::lock_guard guard(start_mutex_);  // the first ones may call the spare one already
-                threads_.emplace_back([this, &worker = at(i)] { thread_main(worker); });
+                threads_.emplace_back([this, &worker = *worker, &make_driver] { thread_main(worker, make_driver); });
             } catch (...) {
                 no_thread = std::current_exception();
                 break;
@@ -90,10 +86,10 @@ void scheduler::start(const driver_factory& make_driver) {
 }
 
 void scheduler::start_without_threads(const driver_factory& make_driver) {
-    for (unsigned i = 0; i < size(); ++i) at(i).set_driver(make_driver(i));
+    for (auto& worker : workers_) worker->set_driver(make_driver(worker->index()));
 }
 
-void scheduler::thread_main(worker& worker) noexcept {
+void scheduler::thread_main(worker& worker, const driver_factory& make_driver) noexcept {
     char name[16];  // nobody takes an exception from here: no memory is asked for
     std::snprintf(name, sizeof name, "%s/%u", settings_.name.c_str(), worker.index());
     pthread_setname_np(pthread_self(), name);
@@ -106,20 +102,15 @@ void scheduler::thread_main(worker& worker) noexcept {
                                             std::to_string(*cpu) + " (" + settings_.pin_advice + ")");
             }
         }
-        worker.set_driver(make_driver_(worker.index()));
-        if (worker.is_spare()) slots_.store(size() + 1, std::memory_order_seq_cst);  // [R2]
+        worker.set_driver(make_driver(worker.index()));
     } catch (...) {
         failure = std::current_exception();
     }
     bool usable = !failure;
     {
-        // From the answer on, start() may return and work may come.
+        // From the answer on, start() may return and work may come. `make_driver` is start()'s: not used after this.
         std::unique_lock lock(start_mutex_);
-        if (failure && worker.is_spare()) {
-            std::fprintf(stderr, "peal: no spare worker could be made (descriptors, locked memory?): while all workers are kept, nothing goes on\n");
-        } else if (failure && !start_failure_) {
-            start_failure_ = failure;
-        }
+        if (failure && !start_failure_) start_failure_ = failure;
         ++start_answers_;
         started_.notify_all();
     }
@@ -228,37 +219,6 @@ bool scheduler::admit(worker* here, detail::spawned_context& task, detail::task_
     return true;
 }
 
-// ---- workers that do not come back from a task ----------------------------------------------------------------------------------
-
-void scheduler::count_held_up(bool is_spare, bool is_held_up) noexcept {
-    const int change = is_held_up ? 1 : -1;
-    if (!is_spare) regular_held_up_.fetch_add(change, std::memory_order_seq_cst);  // [R1]
-    held_up_.fetch_add(change, std::memory_order_seq_cst);                          // [R1]
-}
-
-bool scheduler::begin_round_for_others(time_point now) noexcept {
-    auto next = next_round_.load(std::memory_order_relaxed);
-    const auto at = now.time_since_epoch().count();
-    if (at < next) return false;
-    return next_round_.compare_exchange_strong(next, at + std::chrono::nanoseconds(round_for_others).count(), std::memory_order_relaxed);
-}
-
-void scheduler::call_spare() noexcept {
-    if (!settings_.has_spare) return;
-    std::lock_guard guard(start_mutex_);
-    if (spare_has_begun_) {
-        if (slots() > size()) at(size()).driver().wake();
-        return;
-    }
-    try {
-        signals_blocked for_workers;
-        threads_.emplace_back([this, &spare = at(size())] { thread_main(spare); });
-        spare_has_begun_ = true;
-    } catch (...) {
-        // No thread or memory now: asked again while it lasts.
-    }
-}
-
 // ---- ends -------------------------------------------------------------------------------------------------------------------
 
 void scheduler::count_ended(detail::outcome outcome) noexcept {
@@ -363,11 +323,6 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
 }
 
 void scheduler::end_threads(phase how) noexcept {
-    if (settings_.on_ending) settings_.on_ending();  // nobody calls the spare worker after this
-    {
-        std::unique_lock lock(start_mutex_);
-        started_.wait(lock, [this] { return start_answers_ == threads_.size(); });  // it may just have begun
-    }
     phase_.store(how, std::memory_order_seq_cst);  // [S1]
     for (std::size_t i = 0; i < threads_.size(); ++i) {
         if (workers_[i]->has_driver()) workers_[i]->driver().wake();

@@ -2,8 +2,6 @@
 
 #include "worker.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 
@@ -50,8 +48,6 @@ wheel* this_wheel() noexcept {
 
 void worker::enter_thread() noexcept {
     detail::this_thread.worker = this;
-    thread_.store(&detail::this_thread, std::memory_order_relaxed);
-    thread_id_.store(::gettid(), std::memory_order_relaxed);
     detail::this_thread.forks = &forks_;
     if (scheduler_.size() > 1) forks_.watch(scheduler_.idle().counts());
     random_ = 0x9e3779b9u * (index_ + 1);
@@ -66,7 +62,7 @@ void worker::leave_thread() noexcept {
 /// Asks the others one after the other, beginning anywhere, for what `take` gives.
 template <class Take>
 auto worker::from_others(Take take) noexcept {
-    unsigned count = scheduler_.slots();
+    unsigned count = scheduler_.size();
     random_ = random_ * 1664525u + 1013904223u;
     unsigned begin = (random_ >> 16) % count;
     for (unsigned i = 0; i < count; ++i) {
@@ -79,14 +75,7 @@ auto worker::from_others(Take take) noexcept {
 
 void worker::run() noexcept {
     last_poll_ = driver_->now();
-    show_life(last_poll_);  // the first task may be one that stays
     while (!scheduler_.must_end_now()) {
-        if (is_spare_ && !scheduler_.needs_spare()) [[unlikely]] {
-            give_away();
-            if (try_end()) break;
-            rest();
-            continue;
-        }
         if (until_poll_ == 0) {
             poll();
             if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
@@ -248,7 +237,6 @@ detail::work_item* worker::take_lifo() noexcept {
 
 void worker::poll() noexcept {
     time_point now = driver_->now();
-    show_life(now);
     adjust_interval(now);
     if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
     fire_timers(now);
@@ -259,42 +247,6 @@ void worker::poll() noexcept {
     hand_over();
     take_inbox();
     take_injected(mine);
-}
-
-/// Nobody needs to stand in for this worker; and if others are away, it stands in for them.
-void worker::show_life(time_point now) noexcept {
-    polled_at_.store(now.time_since_epoch().count(), std::memory_order_release);  // [F2]
-    if (alarm_ == nullptr) return;
-    alarm_->put_off(now);
-    if (is_held_up()) [[unlikely]] set_held_up(false);
-    if (scheduler_.has_held_up()) [[unlikely]] stand_in(now);
-}
-
-/// Does for workers that do not come back from a task what they would do: hands over what they have submitted, takes what is ready. Not their timers: who arms one
-/// counts on it that it fires on this very thread, later.
-void worker::stand_in(time_point now) noexcept {
-    if (!scheduler_.begin_round_for_others(now)) return;
-    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
-        worker& other = scheduler_.at(i);
-        if (&other == this || !other.is_held_up()) continue;
-        other.driver_->poll_for_owner(ready_, room());
-        take_ready();
-    }
-}
-
-std::optional<glance> worker::glance_at_task() const {
-    const detail::thread_state* thread = thread_.load(std::memory_order_relaxed);
-    return thread != nullptr ? glance::at(*thread) : std::nullopt;
-}
-
-std::optional<time_point> worker::away_since() const noexcept {
-    const auto polled_at = polled_at_.load(std::memory_order_acquire);  // [F2]
-    if (polled_at == 0 || !driver_->is_running()) return std::nullopt;
-    return time_point(time_point::duration(polled_at));
-}
-
-void worker::set_held_up(bool is_held_up) noexcept {
-    if (held_up_.exchange(is_held_up, std::memory_order_acq_rel) != is_held_up) scheduler_.count_held_up(is_spare_, is_held_up);  // [F3]
 }
 
 void worker::hand_over() noexcept {
@@ -359,7 +311,7 @@ bool worker::take_injected(std::size_t most) noexcept {
 detail::work_item* worker::find_elsewhere() noexcept {
     bool found = take_injected(scheduler_.injected().size() / scheduler_.size() + 1);
     detail::work_item* item = found ? next() : nullptr;
-    if (item == nullptr && scheduler_.slots() > 1) {
+    if (item == nullptr && scheduler_.size() > 1) {
         if (!searching_) searching_ = scheduler_.idle().try_start_search();
         if (searching_) item = steal();
     }
@@ -378,7 +330,7 @@ void worker::end_search() noexcept {
 /// After the search has ended: who brought work before that has woken nobody, and is seen here; who brings it later wakes somebody.
 bool worker::has_work_for_others() const noexcept {
     if (scheduler_.has_outside()) return true;
-    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
+    for (unsigned i = 0; i < scheduler_.size(); ++i) {
         if (scheduler_.at(i).has_stealable()) return true;
     }
     return false;
@@ -476,7 +428,6 @@ void worker::nap(const detail::forked_call& call) noexcept {
         driver_->stay_awake();
     } else {
         time_point until = timers_.next_advance();
-        if (scheduler_.has_held_up()) until = std::min(until, driver_->now() + scheduler::round_for_others);
         // Who waits in a destructor counts on those that run tasks, and this worker does not.
         bool is_counted = nested_waits_ != nullptr;
         if (!is_counted) scheduler_.enter_nested_wait();
@@ -485,7 +436,6 @@ void worker::nap(const detail::forked_call& call) noexcept {
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
-    show_life(last_poll_);
     fire_timers(last_poll_);
     driver_->poll(ready_);
     take_ready();
@@ -610,7 +560,7 @@ bool worker::sees_forked() noexcept {
 
 bool worker::work_in_sight() const noexcept {
     if (has_errand()) return true;
-    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
+    for (unsigned i = 0; i < scheduler_.size(); ++i) {
         if (i != index_ && scheduler_.at(i).has_stealable()) return true;
     }
     return false;
@@ -683,43 +633,8 @@ time_point worker::tend_memory() noexcept {
     return detail::has_spare_frames() ? driver_->now() + memory_patience : time_point::max();  // it was stopped, or another does it
 }
 
-/// All that waits for this worker goes to the others.
-void worker::give_away() noexcept {
-    if (turn_whose_ != nullptr) end_turn();
-    detail::work_list left;
-    take_queued(left);
-    if (left.empty()) return;
-    while (!left.empty()) scheduler_.put_outside(left.pop_front());
-    scheduler_.wake_one();
-}
-
-/// A spare worker while it is not needed: it sleeps, off the list of sleepers. What tasks have begun here still ends here, and they go on elsewhere.
-void worker::rest() noexcept {
-    end_search();
-    give_away();
-    if (alarm_ != nullptr) alarm_->turn_off(driver_->now());
-    driver_->prepare_to_park();
-    if (driver_->has_messages() || !inbox_.empty() || scheduler_.needs_spare() || scheduler_.must_end_now()) {
-        driver_->stay_awake();
-        driver_->poll(ready_);
-    } else {
-        time_point until = timers_.next_advance();
-        if (scheduler_.may_end()) until = std::min(until, driver_->now() + std::chrono::milliseconds(10));  // as in park()
-        driver_->wait(ready_, until);
-    }
-    time_point now = driver_->now();
-    show_life(now);
-    take_ready();
-    take_inbox();
-    give_away();
-    timers_.advance(now);
-    give_away();
-    while (!pinned_.empty()) scheduler_.put_outside(pinned_.pop_front());
-}
-
 void worker::park() noexcept {
     time_point look_again = tend_memory();
-    if (alarm_ != nullptr) alarm_->turn_off(idle_since_);
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
@@ -730,10 +645,7 @@ void worker::park() noexcept {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.
         driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
     } else {
-        const bool on_duty = scheduler_.has_held_up() && scheduler_.try_take_duty();
-        if (on_duty) look_again = std::min(look_again, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
-        if (on_duty) scheduler_.leave_duty();
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
@@ -742,8 +654,6 @@ void worker::park() noexcept {
     if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();
     take_ready();
     take_inbox();
-    if (alarm_ != nullptr) alarm_->has_slept(last_poll_ - idle_since_);
-    show_life(last_poll_);
     fire_timers(last_poll_);
     if (last_poll_ - idle_since_ > short_idle) {
         spin_score_ = 0;

@@ -23,9 +23,6 @@
 // submit, reap and cancel for it, without any change to operations.
 //
 // Parking: the worker sleeps here and nowhere else. state_: see the protocol in runtime/sched/README.md.
-// Rescue: while the owner is in a task for long, another worker takes its place for a round (poll_for_owner), under the lock. A kernel brings completions
-// to the thread that has submitted: that of the owner is made to look by interrupt_all_threads() (base/membarrier.hpp).
-//
 //   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
 //                                            then looks at state_. One of the two sees the other.
 
@@ -114,16 +111,9 @@ class driver {
 
     /// Operations that have been submitted and are not ready yet, wherever they are: not handed over, outside, with a blocking thread, or between
     /// their end and the request of a stopper.
-    std::uint64_t underway() const noexcept { return begun_ - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
+    std::uint64_t underway() const noexcept { return begun_ - ended_; }
 
-    // ---- another worker, for an owner that does not come ----------------------------------------------------------------------
-    /// Hands over what the owner has submitted and appends what is ready, about `room` at most. False: the owner is here itself, or this outside can only
-    /// be reached by its owner.
-    virtual bool poll_for_owner(detail::work_list& ready, std::size_t room) noexcept;
-    /// Any thread. The owner does not sleep here, and was not woken just now.
-    bool is_running() const noexcept { return state_.load(std::memory_order_seq_cst) == state::running; }
-
-    /// Closes a descriptor without waiting for anything. Owner only, as what follows.
+    /// Closes a descriptor without waiting for anything.
     virtual void close(int fd) noexcept = 0;
 
     /// "uring", "epoll", "simulated"; nothing for those of tests.
@@ -204,8 +194,7 @@ class driver {
     void try_first() noexcept { tries_first_ = true; }
 
     std::size_t room() const noexcept { return room_; }
-    /// The owner sleeps here, or is about to, and nobody has woken it.
-    bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }  // [P1]
+    bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }
 
   private:
     enum class state : unsigned char {
@@ -236,14 +225,11 @@ class driver {
     void unlink(arrivals& operation) noexcept;
     /// From here on the operation is its coroutine's again.
     void make_ready(detail::operation& operation, detail::work_list& ready) noexcept {
-        count_ended();
+        ++ended_;
         ready.push_back(operation);
     }
 
-    void count_ended() noexcept { ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
-
-    // ended_   written under the lock   relaxed: the owner counts on what it has reaped itself, and asks again before it ends
-    detail::atomic<std::uint64_t> ended_{0};
+    std::uint64_t ended_ = 0;  // under the lock
     detail::spin_lock running_lock_;
     arrivals* running_ = nullptr;  // under running_lock_, the last one taken
     static constexpr unsigned tries_limit = 16;    // of 64 KiB at most: about 100 us

@@ -15,7 +15,6 @@
 #include <system_error>
 #include <utility>
 
-#include "../base/membarrier.hpp"
 #include "../base/sanitizer.hpp"
 #include "../task/arrivals.hpp"
 #include "../task/faults.hpp"
@@ -241,7 +240,7 @@ bool uring_driver::take_arrival(arrivals& operation, std::int32_t result, std::u
     return false;
 }
 
-void uring_driver::reap_completions(detail::work_list& ready, std::size_t room) noexcept {
+void uring_driver::reap_completions(detail::work_list& ready) noexcept {
     auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
             // -ECANCELED: no thread could be made for it, nothing was closed. After other errors the descriptor is gone (man 2 close).
@@ -284,8 +283,7 @@ void uring_driver::reap_completions(detail::work_list& ready, std::size_t room) 
             completed(operation, result, ready);
         }
     };
-    ring_.reap(use, [&ready, room] { return ready.size() < room; });
-    lacks_buffers_.store(!without_buffer_.empty(), std::memory_order_relaxed);
+    ring_.reap(use, [this, &ready] { return ready.size() < room(); });
 }
 
 void uring_driver::arm_wake() noexcept {
@@ -303,34 +301,22 @@ void uring_driver::arm_wake() noexcept {
 // ---- rounds -------------------------------------------------------------------------------------------------------------------
 
 void uring_driver::reap(detail::work_list& ready) noexcept {
-    if (!has_news() && !lacks_buffers_.load(std::memory_order_relaxed)) return;
-    std::lock_guard guard(lock_);
     if (has_messages() || ring_.kernel_has_more() || !without_buffer_.empty()) {
-        poll_under_lock(ready, room());
-    } else if (ring_.has_completion()) {
-        reap_completions(ready, room());
+        poll(ready);
+        return;
     }
+    if (!ring_.has_completion()) return;
+    std::lock_guard guard(lock_);
+    reap_completions(ready);
 }
 
 void uring_driver::poll(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
-    poll_under_lock(ready, room());
-}
-
-bool uring_driver::poll_for_owner(detail::work_list& ready, std::size_t room) noexcept {
-    if (ring_.is_exclusive() || !lock_.try_lock()) return false;
-    std::lock_guard guard(lock_, std::adopt_lock);
-    if (ring_.is_cooperative()) interrupt_all_threads();
-    poll_under_lock(ready, room);
-    return true;
-}
-
-void uring_driver::poll_under_lock(detail::work_list& ready, std::size_t room) noexcept {
     hand_over();
     take_messages(ready);
     feed(ready);
     if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
-    reap_completions(ready, room);
+    reap_completions(ready);
 }
 
 void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexcept {
@@ -339,14 +325,14 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     take_messages(ready);
     feed(ready);
     arm_wake();
-    bool sleep = ready.empty() && !ring_.has_completion() && parked();  // woken, and who stood in until now has taken the event: no sleep
+    bool sleep = ready.empty() && !ring_.has_completion();
     std::optional<std::chrono::nanoseconds> timeout;
     if (sleep && deadline != time_point::max()) {
         timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
         if (timeout->count() == 0) sleep = false;
     }
     if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
-    reap_completions(ready, room());
+    reap_completions(ready);
 }
 
 }  // namespace peal::rt
