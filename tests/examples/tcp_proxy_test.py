@@ -49,6 +49,9 @@ class Upstream:
         return self
 
     def __exit__(self, *_):
+        # Closing alone does not wake the thread in accept(), for which the socket would go on listening, and answer, at a port that is given away.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join(server_support.HANG)
         self.listener.close()
         for thread in self.threads:
             thread.join(server_support.HANG)
