@@ -11,11 +11,11 @@
 #include <peal/time/sleep.hpp>
 
 #include <task/blocking_threads.hpp>
-#include <task/driver.hpp>
 #include <task/this_driver.hpp>
 #include <task/unhandled.hpp>
 #include <time/wheel.hpp>
 
+#include "../support/null_driver.hpp"
 #include "tasks.hpp"
 
 // ---- the seam -------------------------------------------------------------------------------------------------------------------------
@@ -33,21 +33,10 @@ struct nobody : peal::rt::blocking_pool {
 };
 
 /// Of the owner: a clock that stands still, and nothing to wait for.
-class standing_clock final : public peal::rt::driver {
+class standing_clock final : public support::null_driver {
   public:
-    explicit standing_clock(peal::rt::blocking_pool& none) : driver(none) {}
-    void reap(peal::detail::work_list&) noexcept override {}
-    void poll(peal::detail::work_list&) noexcept override {}
-    void close(int) noexcept override {}
+    using null_driver::null_driver;
     peal::rt::time_point now() const noexcept override { return begin; }
-
-  private:
-    void do_submit(peal::detail::operation&) noexcept override {}
-    void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {}
-    void interrupt() noexcept override {}
-    void cancel_in_flight(peal::detail::operation&) noexcept override {}
-    void resubmit(peal::detail::operation&) noexcept override {}
-    void close_under_lock(int) noexcept override {}
 };
 
 /// As on a worker, whoever is woken runs after what woke it, and on that thread.

@@ -15,6 +15,7 @@
 #include "sched/scheduler.hpp"
 #include "support/busy_until.hpp"
 #include "support/catch.hpp"
+#include "support/null_driver.hpp"
 #include "support/sanitized.hpp"
 #include "support/work.hpp"
 #include "task/blocking_threads.hpp"
@@ -32,17 +33,15 @@ struct sleep_counts {
     std::atomic<unsigned> woken{0};
 };
 
-class sleeping_driver final : public peal::rt::driver {
+class sleeping_driver final : public support::null_driver {
   public:
-    sleeping_driver(peal::rt::blocking_pool& none, sleep_counts& counts) : driver(none), counts_(counts) {}
+    sleeping_driver(peal::rt::blocking_pool& none, sleep_counts& counts) : null_driver(none), counts_(counts) {}
 
     void reap(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
     void poll(peal::detail::work_list& ready) noexcept override { take_messages(ready); }
-    void close(int) noexcept override {}
     peal::rt::time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
 
   private:
-    void do_submit(peal::detail::operation&) noexcept override {}
     void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {  // there are no timers
         std::unique_lock lock(mutex_);
         if (!is_told_) {
@@ -59,9 +58,6 @@ class sleeping_driver final : public peal::rt::driver {
         if (std::exchange(sleeps_, false)) --counts_.asleep;
         told_.notify_one();
     }
-    void cancel_in_flight(peal::detail::operation&) noexcept override {}
-    void resubmit(peal::detail::operation&) noexcept override {}
-    void close_under_lock(int) noexcept override {}
 
     sleep_counts& counts_;
     std::mutex mutex_;
@@ -70,22 +66,10 @@ class sleeping_driver final : public peal::rt::driver {
     bool sleeps_ = false;  // and nobody has told it to wake up
 };
 
-class serving_driver final : public peal::rt::driver {
+class serving_driver final : public support::null_driver {
   public:
-    explicit serving_driver(peal::rt::blocking_pool& none) : driver(none) {}
+    using null_driver::null_driver;
     void serve(int fd) noexcept { note_served(fd); }
-    void reap(peal::detail::work_list&) noexcept override {}
-    void poll(peal::detail::work_list&) noexcept override {}
-    void close(int) noexcept override {}
-    peal::rt::time_point now() const noexcept override { return {}; }
-
-  private:
-    void do_submit(peal::detail::operation&) noexcept override {}
-    void do_wait(peal::detail::work_list&, peal::rt::time_point) noexcept override {}
-    void interrupt() noexcept override {}
-    void cancel_in_flight(peal::detail::operation&) noexcept override {}
-    void resubmit(peal::detail::operation&) noexcept override {}
-    void close_under_lock(int) noexcept override {}
 };
 
 class workers {
