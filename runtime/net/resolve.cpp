@@ -20,6 +20,8 @@
 #include <peal/error.hpp>
 #include <peal/sync/event.hpp>
 
+#include "../base/zero_bytes.hpp"
+
 namespace peal::net {
 namespace {
 
@@ -48,7 +50,8 @@ std::vector<address> look_up(const std::string& host, const std::string& service
     hints.ai_family = family_of(family);
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_ADDRCONFIG;
-    std::string what = "resolve " + host + ':' + service;
+    const std::string what = "resolve " + host + ':' + service;
+    rt::check_whole(what);
     addrinfo* found = nullptr;
     int code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
     // A machine with nothing but loopback has "no address configured": ask again for any.

@@ -14,6 +14,7 @@
 #include <string>
 #include <system_error>
 
+#include "../base/zero_bytes.hpp"
 #include "message.hpp"
 #include "socket.hpp"
 
@@ -29,6 +30,7 @@ constexpr std::size_t bytes_at_once = 65'000;   // a datagram with its headers h
 int index_of(std::string_view interface) {
     if (interface.empty()) return 0;
     std::string name(interface);
+    rt::check_whole("network interface " + name);
     unsigned index = ::if_nametoindex(name.c_str());
     if (index == 0) rt::throw_errno("network interface " + name);
     return static_cast<int>(index);

@@ -176,6 +176,7 @@ launched launch(const command& what) {
     descriptor folder;
     if (!what.directory().empty()) {
         std::string doing = "working directory " + what.directory();
+        check_whole(doing);
         folder = above_standard(opened(what.directory().c_str(), O_PATH | O_DIRECTORY, doing).get(), doing);
         actions.change_folder(folder.get());
     }

@@ -157,8 +157,9 @@ bool uring_driver::lend_own(detail::operation& operation) noexcept {
 }
 
 /// What is free goes to the kernel; and more, if it had too few. Operations for which it had none found something in their sockets: as many as there are
-/// buffers now are handed over again, in their order, and take them at once. When this returns and some still wait, the next lease that comes back
-/// wakes this driver.
+/// buffers with it now are handed over again, in their order, and take them at once. Buffers of before count, too: of those that were handed over then some have
+/// not taken theirs (the peer had closed), and what waits now may have been refused before these came. Some may lie in completions that were not read yet: then
+/// it is refused again, after those. When this returns and some still wait, there is such a completion, or the next lease that comes back wakes this driver.
 void uring_driver::feed(detail::work_list& ready) noexcept {
     if (lent_.pool == nullptr || (without_buffer_.empty() && !lent_.pool->has_free())) return;
     detail::work_list waiting;
@@ -172,16 +173,18 @@ void uring_driver::feed(detail::work_list& ready) noexcept {
         }
     }
     std::array<std::uint16_t, lease_pool::at_once> taken;
-    for (auto wish = waiting.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::more;;
-         wish = waiting.empty() ? lease_pool::wish::what_is_free : lease_pool::wish::some) {
+    std::size_t lacking = waiting.size();
+    auto wish_again = [&lacking] { return lacking != 0 ? lease_pool::wish::some : lease_pool::wish::what_is_free; };
+    for (auto wish = lacking != 0 ? lease_pool::wish::more : lease_pool::wish::what_is_free;; wish = wish_again()) {
         const unsigned count = lent_.pool->take(wish, taken.data(), lease_pool::at_once);
         if (count == 0) break;
         for (unsigned i = 0; i < count; ++i) ring_.add_buffer(lent_.pool->address_of(taken[i]), lease_pool::buffer_bytes, taken[i]);
         ring_.publish_buffers();
         lent_.taken += count;
-        for (unsigned i = 0; i < count && !waiting.empty(); ++i) {
-            put_on_ring(static_cast<detail::operation&>(waiting.pop_front())).ioprio &= static_cast<std::uint16_t>(~IORING_RECVSEND_POLL_FIRST);
-        }
+        lacking -= std::min<std::size_t>(lacking, count);
+    }
+    for (unsigned begun = 0; begun < lent_.taken && !waiting.empty(); ++begun) {
+        put_on_ring(static_cast<detail::operation&>(waiting.pop_front())).ioprio &= static_cast<std::uint16_t>(~IORING_RECVSEND_POLL_FIRST);
     }
     if (waiting.empty() || !lent_.pool->has_none()) return without_buffer_.append(waiting);
     while (!waiting.empty()) {  // no lease is out that could come back

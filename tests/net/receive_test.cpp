@@ -4,6 +4,9 @@
 
 #include <peal/net/tcp.hpp>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -14,14 +17,17 @@
 #include <vector>
 
 #include <peal/combine/timeout.hpp>
+#include <peal/net/receiver.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sync/channel.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
+#include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_text.hpp"
+#include "support/rings.hpp"
 #include "support/tcp_pair.hpp"
 #include "support/verdict.hpp"
 
@@ -139,6 +145,98 @@ TEST_CASE("receive: when all buffers are lent it waits until one comes back, and
     support::verdict judged;
     peal::pool pool(peal::pool_options(1));
     CHECK(pool.run(wait_for_a_buffer, std::ref(judged)) == "!");
+    CHECK(judged.text() == "");
+}
+
+namespace {
+
+peal::task<> receive_one(tcp_stream& from, peal::channel<bool>& told) {
+    lease got = co_await from.receive();
+    const bool has_come = static_cast<bool>(got);
+    got.release();
+    co_await told.send(has_come);
+}
+
+peal::task<> receive_one_by_receiver(tcp_stream& from, peal::channel<bool>& told) {
+    peal::net::receiver incoming(from);
+    lease got = co_await incoming.receive();
+    const bool has_come = static_cast<bool>(got);
+    got.release();
+    co_await told.send(has_come);
+}
+
+/// Nothing: in 10 s none was told.
+peal::task<std::optional<bool>> hear(peal::channel<bool>& told) {
+    auto hearing = told.receive();
+    auto limited = peal::timeout(10s, hearing);
+    auto heard = co_await peal::as_result(limited);
+    co_return heard ? *heard : std::nullopt;
+}
+
+peal::task<> starve_behind_closed(support::verdict& judged, peal::task<> (*receive)(tcp_stream&, peal::channel<bool>&)) {
+    constexpr int closed = 3;
+    support::stream_pair ends = co_await support::connected_pair();
+    std::vector<lease> held = co_await hold(ends.first, ends.second, most_buffers);
+    peal::channel<bool> told(closed + 1);
+    std::vector<support::stream_pair> others;
+    for (int i = 0; i < closed + 1; ++i) others.push_back(co_await support::connected_pair());
+    for (int i = 0; i < closed; ++i) others[static_cast<std::size_t>(i)].first.close();
+    co_await others.back().first.write_all(bytes_of(std::string_view("!")));
+    peal::scope receiving;
+    for (auto& other : others) receiving.spawn(receive, std::ref(other.second), std::ref(told));
+    co_await peal::sleep_for(10ms);  // they wait, in this order
+    held.pop_back();
+    int ends_seen = 0, bytes_seen = 0;
+    for (int i = 0; i < closed + 1; ++i) {
+        const std::optional<bool> heard = co_await hear(told);
+        ends_seen += heard == std::optional(false);
+        bytes_seen += heard == std::optional(true);
+    }
+    judged.expect(ends_seen == closed && bytes_seen == 1, "all of them are served by one buffer");
+    held.clear();
+    co_await receiving.join();
+}
+
+}  // namespace
+
+TEST_CASE("receive: those whose peer has closed do not keep from others the buffer that came back") {
+    support::verdict judged;
+    peal::pool pool(support::each_ring_mode(1));
+    pool.run(starve_behind_closed, std::ref(judged), receive_one);
+    pool.run(starve_behind_closed, std::ref(judged), receive_one_by_receiver);
+    CHECK(judged.text() == "");
+}
+
+namespace {
+
+/// The refusal lies unread while all buffers come back, and go to the kernel.
+peal::task<> refused_and_not_seen(support::verdict& judged, peal::task<> (*receive)(tcp_stream&, peal::channel<bool>&)) {
+    support::stream_pair ends = co_await support::connected_pair();
+    support::stream_pair other = co_await support::connected_pair();
+    std::vector<lease> held = co_await hold(ends.first, ends.second, most_buffers);
+    peal::channel<bool> told(1);
+    peal::scope receiving;
+    receiving.spawn(receive, std::ref(other.second), std::ref(told));
+    co_await peal::sleep_for(5ms);  // it is with the kernel
+    const char one = '!';
+    judged.expect(::send(other.first.native_handle(), &one, 1, 0) == 1, "send");
+    for (int i = 0; i < 100; ++i) ::usleep(10);  // this thread passes through the kernel, which refuses
+    held.clear();
+    for (int i = 0; i < 500; ++i) co_await peal::yield();  // the worker is busy, and looks at its ring only in between
+    const std::optional<bool> heard = co_await hear(told);
+    judged.expect(heard == std::optional(true), "it gets its byte in the end");
+    co_await receiving.join();
+}
+
+}  // namespace
+
+TEST_CASE("receive: one that was refused, and is seen after the buffers have come back, gets one") {
+    support::verdict judged;
+    peal::pool pool(support::each_ring_mode(1));
+    for (int i = 0; i < 3; ++i) {
+        pool.run(refused_and_not_seen, std::ref(judged), receive_one);
+        pool.run(refused_and_not_seen, std::ref(judged), receive_one_by_receiver);
+    }
     CHECK(judged.text() == "");
 }
 

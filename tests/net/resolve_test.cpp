@@ -72,6 +72,8 @@ TEST_CASE("resolve: a failure names host and service and has the resolver's word
     CHECK((said.ends_with(::gai_strerror(EAI_NONAME)) || said.ends_with(::gai_strerror(EAI_AGAIN)) ||
            said.ends_with(::gai_strerror(EAI_FAIL))));
 
+    said = pool.run(failure_of, std::string("127.0.0.1\0.example.org", 22), "80");
+    CHECK(said == "system: resolve 127.0.0.1?.example.org:80: Invalid argument");
     said = pool.run(failure_of, "127.0.0.1", "no-such-service-at-all");
     CHECK(said == std::string("resolver: resolve 127.0.0.1:no-such-service-at-all: ") + ::gai_strerror(EAI_SERVICE));
 }

@@ -260,6 +260,7 @@ TEST_CASE("udp: members of a group get what is sent to it, until they leave") {
 
     CHECK(failure_of([&] { second.leave_group(group, "lo"); }) == "leaving a multicast group: Cannot assign requested address");
     CHECK(failure_of([&] { second.join_group(address::parse("127.0.0.1:1")); }) == "joining a multicast group: Invalid argument");
+    CHECK(failure_of([&] { second.join_group(group, std::string_view("lo\0x", 4)); }) == "network interface lo?x: Invalid argument");
     CHECK(failure_of([&] { second.join_group(group, "no-such-one"); }) == "network interface no-such-one: No such device");
     CHECK(failure_of([&] { sender.set_multicast_hops(-1); }) == "setsockopt IP_MULTICAST_TTL: Invalid argument");
 }

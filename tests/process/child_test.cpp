@@ -117,6 +117,7 @@ TEST_CASE("child: a program that cannot be started is an error that names it") {
           "working directory " + folder / "missing" + ": No such file or directory");
     CHECK(pool.run(failure_of_starting, shell("true").directory(folder / "text")) ==
           "working directory " + folder / "text" + ": Not a directory");
+    CHECK(pool.run(failure_of_starting, shell("true").directory(std::string("/\0x", 3))) == "working directory /?x: Invalid argument");
     CHECK(pool.run(failure_of_starting, shell("true").output(standard_stream::descriptor(9999))) ==
           "standard stream 1 of /bin/sh: Bad file descriptor");
     CHECK(pool.run(failure_of_starting, shell(std::string("a\0b", 3))).ends_with("Invalid argument"));
