@@ -6,6 +6,7 @@
   run.py idle    memory of a server that holds many idle connections
   run.py siege   echo_server among 10,000 idle, 1,000 slow and 10,000 resetting clients: what an honest one sees
   run.py starve  echo_server with 64 descriptors and 10,000 callers: CPU time meanwhile, and when it serves again
+  run.py stall   echo servers of which tasks keep some workers, or all: latency of the others, and what the rescue costs
   run.py micro   every *_bench program, as one table
   run.py io      servers and readers of files beside the limit: what a program on liburing alone gets from this kernel
   run.py compare peal beside other libraries and languages: what a task, a fork, an item through a channel cost
@@ -30,6 +31,7 @@ from hostile import siege, starve
 from limits import io
 from report import fail, finish, machine, scaled, spread, table
 from servers import calls_per_request, counters, for_seconds, load, server
+from stalls import stall
 
 SERVERS = {
     'peal': 'examples/echo_server',
@@ -194,6 +196,15 @@ def main():
     command.add_argument('--seconds', type=float, default=5, help='of starvation (5)')
     command.add_argument('--releases', type=int, default=30, help='descriptors that come free, one by one (30)')
     command.set_defaults(run=starve)
+
+    command = commands.add_parser('stall', parents=[placed], help='tasks that keep their workers')
+    command.add_argument('--connections', type=int, default=64)
+    command.add_argument('--rate', type=int, default=1000, help='requests per second over all of them (1000)')
+    command.add_argument('--stall-ms', type=int, default=200, help='how long such a task computes (200)')
+    command.add_argument('--seconds', type=float, default=4, help='measured per round (4)')
+    command.add_argument('--rounds', type=int, default=3)
+    command.add_argument('--pairs', type=int, default=20, help='for the cost, with and without; 0: not measured (20)')
+    command.set_defaults(run=stall)
 
     command = commands.add_parser('io', parents=[placed], help='peal and its peers beside what this kernel allows')
     command.add_argument('--rounds', type=int, default=5)

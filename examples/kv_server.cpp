@@ -17,6 +17,7 @@
 #include <exception>
 #include <filesystem>
 #include <limits>
+#include <span>
 #include <string>
 
 #include <peal/peal.hpp>
@@ -189,14 +190,15 @@ peal::task<> load(std::string path, kv::store& data) {
     }
     std::vector<std::byte> bytes = co_await peal::fs::read_file(path);
     try {
-        kv::from_snapshot(data, bytes);
+        // All of it at once: too long for a worker.
+        co_await peal::blocking(kv::from_snapshot, std::ref(data), std::span<const std::byte>(bytes));
     } catch (const std::runtime_error& wrong) {
         throw std::runtime_error("--save " + path + ": cannot load the file: " + wrong.what());
     }
 }
 
 peal::task<> save(std::string path, kv::store& data) {
-    std::vector<std::byte> bytes = kv::to_snapshot(data);
+    std::vector<std::byte> bytes = co_await peal::blocking(kv::to_snapshot, std::ref(data));
     co_await peal::fs::write_file(path, bytes);  // the old file stays until the new one is whole and on the disk
 }
 

@@ -3,7 +3,7 @@
 // Echo server on standalone Asio (written for 1.22, the version of Debian 12) with its epoll reactor: one C++20
 // coroutine per connection, one io_context that all workers run, as Asio's documentation proposes. Settings in its
 // favour: the concrete executor type instead of any_io_executor, errors as values, concurrency hint 1 for one worker.
-// Messages above `--buffer BYTES` (4096) cost several turns of the coroutine's loop.
+// Messages above `--buffer BYTES` (4096) cost several turns of the coroutine's loop. `--stalls N --stall-ms MS` as peal_echo.
 
 #define ASIO_STANDALONE
 #ifndef ASIO_HAS_CO_AWAIT
@@ -12,6 +12,7 @@
 #include <asio.hpp>
 #include <asio/experimental/as_tuple.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -48,6 +49,16 @@ task<> echo(stream_socket socket, unsigned buffer_bytes)
     }
 }
 
+task<> hog(asio::io_context& context, std::chrono::milliseconds length)
+{
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, executor> pause(context);
+    while (true) {
+        compute_for(length);
+        pause.expires_after(pause_between_stalls);
+        co_await pause.async_wait(token);
+    }
+}
+
 task<> serve(acceptor& listener, asio::io_context& context, unsigned buffer_bytes)
 {
     while (true) {
@@ -70,12 +81,15 @@ task<> serve(acceptor& listener, asio::io_context& context, unsigned buffer_byte
 int main(int argc, char** argv)
 {
     unsigned buffer_bytes = 4096;
+    stall_options stalls;
     const server_options options = parse_server_options(
         argc, argv,
-        [&buffer_bytes](std::string_view name, std::string_view value) {
-            return name == "--buffer" && read_number(value, 1, 1u << 24, buffer_bytes);
+        [&buffer_bytes, &stalls](std::string_view name, std::string_view value) {
+            if (name == "--buffer")
+                return read_number(value, 1, 1u << 24, buffer_bytes);
+            return stalls.read(name, value);
         },
-        " [--buffer BYTES]");
+        " [--buffer BYTES] [--stalls N] [--stall-ms MS]");
     asio::error_code bad_address;
     const auto address = asio::ip::make_address(options.host, bad_address);
     if (bad_address) {
@@ -88,6 +102,8 @@ int main(int argc, char** argv)
         asio::signal_set signals(context, SIGTERM, SIGINT);
         signals.async_wait([&context](const asio::error_code&, int) { context.stop(); });
         asio::co_spawn(context, serve(listener, context, buffer_bytes), asio::detached);
+        for (unsigned i = 0; i < stalls.count; ++i)
+            asio::co_spawn(context, hog(context, std::chrono::milliseconds(stalls.ms)), asio::detached);
         announce(options.host, listener.local_endpoint().port());
 
         std::vector<std::jthread> others;

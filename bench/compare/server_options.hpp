@@ -6,6 +6,7 @@
 #pragma once
 
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -26,6 +27,27 @@ inline bool read_number(std::string_view text, unsigned min, unsigned max, unsig
 {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc{} && end == text.data() + text.size() && value >= min && value <= max;
+}
+
+/// Tasks that keep a thread of the server: so many of them compute so long without awaiting anything, again and again.
+struct stall_options {
+    unsigned count = 0;
+    unsigned ms = 200;
+
+    /// As `more` of parse_server_options().
+    bool read(std::string_view name, std::string_view value)
+    {
+        if (name == "--stalls")
+            return read_number(value, 0, 64, count);
+        return name == "--stall-ms" && read_number(value, 1, 10'000, ms);
+    }
+};
+constexpr std::chrono::milliseconds pause_between_stalls{5};
+
+inline void compute_for(std::chrono::milliseconds length)
+{
+    const auto until = std::chrono::steady_clock::now() + length;
+    while (std::chrono::steady_clock::now() < until) { }
 }
 
 /// Ends the process with status 2 and a message if the command line is wrong. `more` is asked for an option that is not known here,

@@ -3,9 +3,11 @@
 // Measures: `co_await pool.schedule()` of a task that runs on a worker of the pool, from the end of one run of its queue to the next.
 //   one task on one worker: the queue, the loop of the worker and its periodic look at ring and clock
 //   several tasks on one or two workers: the same, with what stealing and waking cost or save
+//   not rescuable: the same without watching over workers that do not come back
 //   in shares: the same tasks in two groups with weights, which lie in queues of the pool and are measured
 // Not: hops between pools (pool/offload), and what cold caches do to a task with data of its own.
 
+#include <chrono>
 #include <functional>
 
 #include <peal/peal.hpp>
@@ -52,6 +54,13 @@ void several_tasks(benchmark::State& state) {
     hop_all(state, pool, peal::share(), peal::share());
 }
 
+void not_rescuable(benchmark::State& state) {
+    peal::pool_options options(static_cast<unsigned>(state.range(0)));
+    options.rescue_after = std::chrono::nanoseconds(0);
+    peal::pool pool(options);
+    hop_all(state, pool, peal::share(), peal::share());
+}
+
 void in_shares(benchmark::State& state) {
     peal::pool pool(peal::pool_options(static_cast<unsigned>(state.range(0))));
     hop_all(state, pool, pool.make_share(100), pool.make_share(200));
@@ -67,5 +76,6 @@ void bench::add_all() {
         ->Args({2, 2})
         ->Args({2, 64})
         ->Unit(benchmark::kMillisecond);
+    add("sched/hop/not_rescuable", not_rescuable)->ArgNames({"workers", "tasks"})->Args({1, 64})->Args({2, 64})->Unit(benchmark::kMillisecond);
     add("sched/hop/in_shares", in_shares)->ArgNames({"workers", "tasks"})->Args({1, 64})->Args({2, 64})->Unit(benchmark::kMillisecond);
 }

@@ -2,7 +2,6 @@
 
 #include <peal/combine/timeout.hpp>
 
-#include <algorithm>
 #include <string>
 
 #include "../task/driver.hpp"
@@ -45,7 +44,8 @@ void timed_leaf::arm(context& task) noexcept {
     task_ = &task;
     clock::time_point now = limit_.begin();
     // A limit that is over already ends the operation as soon as it can be stopped: in the next tick.
-    armed_ = home->arm(*this, std::max(limit_.until(), now + std::chrono::nanoseconds(1)), now);
+    home->arm_soon(*this, limit_.until(), now);
+    armed_ = true;
 }
 
 bool timed_leaf::disarm() noexcept {
@@ -70,7 +70,7 @@ void timeout_group::begin_limited(std::coroutine_handle<> awaiting, context& par
     // Else the one further out will end this, and say that it did. (That of the task's scope need not: its stop may stay behind a shield.)
     bool is_earliest = limit_.until() < parent.own_deadline();
     if (is_earliest) limited.set_deadline(limit_.until());
-    // The timer can fire on this thread only, which is not free before the branch has started.
+    // The timer does not fire before this thread has come back from here, and the branch has started (wheel.hpp).
     timer_armed_ = is_earliest && home->arm(*this, limit_.until(), now);
     begin(awaiting, parent, timer_armed_ ? 2 : 1);
     if (is_earliest && !timer_armed_) stop_limited();  // it is over already

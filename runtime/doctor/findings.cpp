@@ -100,7 +100,7 @@ void look_at_limits(report& found) {
     auto& settings = found.settings;
     settings.push_back({"locked memory (ulimit -l)", limit_text(RLIMIT_MEMLOCK, " bytes"),
                         "from Linux 6.14, rings count against it, about 32 KiB per worker of 256 entries, for all processes of a user"});
-    settings.push_back({"descriptors (ulimit -n)", limit_text(RLIMIT_NOFILE, ""), "two per worker, one per connection and open file"});
+    settings.push_back({"descriptors (ulimit -n)", limit_text(RLIMIT_NOFILE, ""), "three per worker, one per connection and open file"});
     settings.push_back({"threads (ulimit -u)", limit_text(RLIMIT_NPROC, ""), "one per worker, and those that block for it"});
     settings.push_back({"kernel.io_uring_disabled", first_line("/proc/sys/kernel/io_uring_disabled"),
                         "0: allowed, 1: for kernel.io_uring_group only, 2: forbidden"});
@@ -112,6 +112,8 @@ void look_at_limits(report& found) {
     settings.push_back({"workers of a pool", std::to_string(rt::usable_cpus()), "by default: CPUs, but no more than the cgroup gives time for"});
     const char* said = std::getenv("PEAL_DRIVER");
     settings.push_back({"PEAL_DRIVER", said != nullptr && *said != '\0' ? said : "not set", "uring or epoll, for pools that leave it open"});
+    said = std::getenv("PEAL_STALL_MS");
+    settings.push_back({"PEAL_STALL_MS", said != nullptr && *said != '\0' ? said : "not set", "when a task that keeps its worker is told of on standard error; 0: never"});
 }
 
 }  // namespace

@@ -203,8 +203,8 @@ void epoll_driver::has_happened(detail::operation& operation, std::int32_t outco
     happened_.push_back(operation);
 }
 
-void epoll_driver::complete(detail::work_list& ready) noexcept {
-    while (!happened_.empty() && ready.size() < room()) {
+void epoll_driver::complete(detail::work_list& ready, std::size_t room) noexcept {
+    while (!happened_.empty() && ready.size() < room) {
         auto& operation = static_cast<detail::operation&>(happened_.pop_front());
         completed(operation, operation.outcome, ready);
     }
@@ -308,19 +308,30 @@ void epoll_driver::reap(detail::work_list& ready) noexcept {
     hand_over();
     take_messages(ready);
     feed();
-    complete(ready);
+    complete(ready, room());
 }
 
 void epoll_driver::poll(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
+    poll_under_lock(ready, room());
+}
+
+bool epoll_driver::poll_for_owner(detail::work_list& ready, std::size_t room) noexcept {
+    if (!lock_.try_lock()) return false;
+    std::lock_guard guard(lock_, std::adopt_lock);
+    poll_under_lock(ready, room);
+    return true;
+}
+
+void epoll_driver::poll_under_lock(detail::work_list& ready, std::size_t room) noexcept {
     hand_over();
     take_messages(ready);
     feed();
-    complete(ready);
+    complete(ready, room);
     if (watching_ == 0) return;
     std::array<epoll_event, events_at_once> events;
     use_events(events.data(), wait_for_events(events.data(), events_at_once, time_point::min()));
-    complete(ready);
+    complete(ready, room);
 }
 
 void epoll_driver::do_wait(detail::work_list& ready, time_point deadline) noexcept {
@@ -328,10 +339,10 @@ void epoll_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     hand_over();
     take_messages(ready);
     feed();
-    complete(ready);
+    complete(ready, room());
     std::array<epoll_event, events_at_once> events;
-    use_events(events.data(), wait_for_events(events.data(), events_at_once, ready.empty() ? deadline : time_point::min()));
-    complete(ready);
+    use_events(events.data(), wait_for_events(events.data(), events_at_once, ready.empty() && parked() ? deadline : time_point::min()));
+    complete(ready, room());
 }
 
 }  // namespace peal::rt

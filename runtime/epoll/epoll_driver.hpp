@@ -34,6 +34,7 @@ class epoll_driver final : public driver {
 
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
+    bool poll_for_owner(detail::work_list& ready, std::size_t room) noexcept override;
     void close(int fd) noexcept override { close_under_lock(fd); }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
     const char* name() const noexcept override { return "epoll"; }
@@ -56,6 +57,7 @@ class epoll_driver final : public driver {
     void resubmit(detail::operation& operation) noexcept override { begin(operation); }
     void close_under_lock(int fd) noexcept override;
 
+    void poll_under_lock(detail::work_list& ready, std::size_t room) noexcept;
     void hand_over() noexcept;
     std::int32_t try_with_buffer(detail::operation& operation, readiness known) noexcept;
     void go_on_with(detail::operation& operation, std::int32_t outcome) noexcept;
@@ -64,7 +66,7 @@ class epoll_driver final : public driver {
     void wait_for_readiness(detail::operation& operation) noexcept;
     void take_out(detail::operation& operation) noexcept;
     void has_happened(detail::operation& operation, std::int32_t outcome) noexcept;
-    void complete(detail::work_list& ready) noexcept;
+    void complete(detail::work_list& ready, std::size_t room) noexcept;
     watch* watch_of(int fd) noexcept;
     int arm(int fd, watch& watched) noexcept;
     void try_again(detail::work_list& waiting, bool has_ended) noexcept;

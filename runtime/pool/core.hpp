@@ -7,12 +7,16 @@
 
 #include "../sched/scheduler.hpp"
 #include "../task/blocking_threads.hpp"
+#include "watchdog.hpp"
 
 namespace peal {
 
 class pool::core {
   public:
     core(pool& owner, const pool_options& options);
+
+    /// Before the workers begin. Throws std::system_error, std::invalid_argument.
+    void watch(const pool_options& options);
 
     /// Of the calling worker; null elsewhere.
     static core* current() noexcept;
@@ -22,6 +26,7 @@ class pool::core {
     const std::chrono::milliseconds stop_timeout;
     rt::blocking_pool blocking;
     rt::scheduler scheduler;
+    std::unique_ptr<rt::watchdog> watchdog;  // ends before the workers; null: nobody watches
 };
 
 }  // namespace peal

@@ -3,9 +3,13 @@
 #include <peal/pool/pool.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <peal/detail/this_thread.hpp>
 
@@ -20,6 +24,8 @@ namespace peal {
 namespace {
 
 constexpr unsigned workers_limit = 1024;
+constexpr auto shortest_patience = std::chrono::microseconds(200);
+constexpr auto longest_patience = std::chrono::hours(1);
 
 /// How many workers, and where.
 void place_workers(const pool_options& options, rt::scheduler_settings& settings) {
@@ -43,14 +49,38 @@ void place_workers(const pool_options& options, rt::scheduler_settings& settings
                                     : "is it one that this process may use?";
 }
 
-rt::scheduler_settings settings_of(const pool_options& options) {
+rt::scheduler_settings settings_of(const pool_options& options, std::function<void()> on_ending) {
     rt::scheduler_settings settings;
+    settings.on_ending = std::move(on_ending);
     place_workers(options, settings);
     settings.name = options.name;
     settings.on_worker_start = options.on_worker_start;
     settings.on_worker_stop = options.on_worker_stop;
     settings.on_unhandled = options.on_unhandled;
+    settings.has_spare = options.spare_worker && options.rescue_after.count() != 0;
     return settings;
+}
+
+/// What the options say; of what goes to standard error the environment has the last word.
+std::chrono::nanoseconds report_after(const pool_options& options) {
+    const char* said = std::getenv("PEAL_STALL_MS");
+    if (options.on_stall || said == nullptr || *said == '\0') return options.report_after;
+    unsigned ms = 0;
+    const std::string_view text = said;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        throw std::invalid_argument("pool: the environment says PEAL_STALL_MS=" + std::string(text) + "; it must be a number of milliseconds, 0 for no reports");
+    }
+    return std::chrono::milliseconds(ms);
+}
+
+void check_rescue(const pool_options& options) {
+    if (options.rescue_after.count() != 0 && options.rescue_after < shortest_patience) {
+        throw std::invalid_argument("pool_options: rescue_after is " + std::to_string(options.rescue_after.count()) +
+                                    " ns, but workers look at their rings every 100 us only: 200,000 ns at least, or 0 for never");
+    }
+    if (options.rescue_after > longest_patience) throw std::invalid_argument("pool_options: rescue_after is more than an hour; 0 is for never");
+    if (options.report_after.count() < 0) throw std::invalid_argument("pool_options: report_after is below zero; 0 is for never");
 }
 
 }  // namespace
@@ -60,8 +90,17 @@ pool::core::core(pool& owner, const pool_options& options)
       drain_timeout(options.drain_timeout),
       stop_timeout(options.stop_timeout),
       blocking(options.name, std::max(1u, options.blocking_threads)),
-      scheduler(settings_of(options)) {
+      scheduler(settings_of(options, [this] {
+          if (watchdog) watchdog->end();
+      })) {
     scheduler.set_owner(this);
+}
+
+void pool::core::watch(const pool_options& options) {
+    check_rescue(options);
+    if (options.rescue_after.count() == 0) return;
+    watchdog = std::make_unique<rt::watchdog>(
+        scheduler, rt::watchdog::settings{options.name, options.rescue_after, report_after(options), options.on_stall});
 }
 
 pool::core* pool::core::current() noexcept {
@@ -73,6 +112,7 @@ pool::pool() : pool(pool_options()) {}
 
 pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
     driver_choice choice = rt::driver_choice_for(options);
+    core_->watch(options);
     core_->scheduler.start([this, choice, &options](unsigned) { return rt::make_driver(choice, options, core_->blocking); });
 }
 
@@ -88,6 +128,16 @@ pool::~pool() {
     for (const std::string& name : report.not_stopped) std::fprintf(stderr, "peal:   %s\n", name.c_str());
     // What is left may still be reached by handles and by the kernel: it stays allocated for ever.
     static_cast<void>(core_.release());
+}
+
+std::string stall::to_string() const {
+    std::string text = "worker " + std::to_string(worker) + " of pool '" + pool + "' has been kept for " +
+                       std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(length).count()) + " ms by ";
+    text += task.empty() ? "a task" : "task '" + task + "'";
+    if (!spawned_at.empty()) text += " (spawned at " + spawned_at + ")";
+    text += " that awaits nothing";
+    text += all_workers ? ", and so are all the others" : "; others stand in for it";
+    return text + ". Long computations belong into offload() or share their time by yield(), calls that block into peal::blocking()";
 }
 
 share pool::make_share(unsigned weight) {

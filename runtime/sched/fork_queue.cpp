@@ -39,6 +39,7 @@ fork_record* fork_queue::pop() noexcept {
         if (!take_back_public(0)) return nullptr;
     } else {
         --head_;
+        if (head_ != split_ && (is_drained() || others_are_idle())) publish();
     }
     return record_of(slots_[head_ % capacity].load(std::memory_order_relaxed));
 }

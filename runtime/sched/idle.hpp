@@ -20,7 +20,7 @@ namespace peal::rt {
 
 class idle {
   public:
-    explicit idle(unsigned workers) : workers_(workers) { sleepers_.reserve(workers); }
+    explicit idle(unsigned workers, unsigned spares = 0) : workers_(workers) { sleepers_.reserve(workers + spares); }
 
     /// At most half of the workers search at a time.
     [[nodiscard]] bool try_start_search() noexcept {

@@ -108,15 +108,16 @@ void worker::run_only(detail::task_list& list) noexcept {
     time_point patient_since = driver_->now();
     while (list.size() != 0) {
         driver_->poll(ready_);
-        timers_.advance(driver_->now());
+        take_ready();
+        show_life(driver_->now());
+        fire_timers(driver_->now());
         take_inbox();
         detail::work_list found;
-        found.append(ready_);
         found.append(held_);
         take_queued(found);
         scheduler_.injected().pop(found, scheduler_.injected().size());
         scheduler_.shares().take_all(found);
-        if (found.empty() && scheduler_.size() > 1) {
+        if (found.empty() && scheduler_.slots() > 1) {
             if (detail::work_item* item = steal()) {
                 found.push_back(*item);
                 unannounced_ = true;  // a half: the rest is for others
@@ -159,7 +160,10 @@ void worker::run_only(detail::task_list& list) noexcept {
             continue;
         }
         if (detail::fork_record* forked = forks_.pop()) {  // of a join() around this wait: it may lie above what a child has left
-            if (detail::work_item* item = forked->begin()) push(*item);
+            if (detail::work_item* item = forked->begin()) {
+                push(*item);
+                unannounced_ = true;
+            }
             continue;
         }
         driver_->prepare_to_park();
@@ -168,13 +172,16 @@ void worker::run_only(detail::task_list& list) noexcept {
             continue;
         }
         time_point look_again = driver_->now() + (has_others ? std::chrono::milliseconds(1) : std::chrono::milliseconds(20));
+        if (scheduler_.has_held_up()) look_again = std::min(look_again, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
     if (here.outer == nullptr) scheduler_.leave_nested_wait();
     nested_waits_ = here.outer;
     push_each(held_);  // of outer waits
+    take_ready();
+    if (detail::work_item* item = take_lifo()) push(*item);
     unannounced_ = true;
-    announce();  // the caller goes on, perhaps for long
+    be_counted_on_by_nobody();  // the caller goes on, perhaps for long
     if (!list.forget(ended)) {
         // [N1] the last child is between telling and letting go
         while (!ended.told.load(std::memory_order_acquire)) detail::spin_hint();

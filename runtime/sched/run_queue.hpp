@@ -117,7 +117,7 @@ class basic_run_queue {
         std::uint32_t real = real_of(head_.load(std::memory_order_acquire));
         std::uint32_t tail = tail_.load(std::memory_order_seq_cst);  // [Q1]
         std::uint32_t difference = tail - real;
-        return difference > capacity ? 0 : difference;  // read at different times: what was there has been taken, and what came since is told to those who sleep
+        return difference > capacity ? 0 : difference;  // read at different times: more came since than was there, and that is told to those who sleep
     }
 
   private:

@@ -42,8 +42,10 @@ live_schedulers& the_live_schedulers() noexcept {
 
 }  // namespace
 
-scheduler::scheduler(scheduler_settings settings) : settings_(std::move(settings)), idle_(settings_.workers) {
-    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+scheduler::scheduler(scheduler_settings settings)
+    : settings_(std::move(settings)), slots_(settings_.workers), idle_(settings_.workers, settings_.has_spare ? 1 : 0) {
+    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i, worker::role::regular));
+    if (settings_.has_spare) workers_.push_back(std::make_unique<worker>(*this, settings_.workers, worker::role::spare));
     live_schedulers& live = the_live_schedulers();
     std::lock_guard guard(live.mutex);
     live.all.push_back(this);
@@ -63,30 +65,35 @@ void scheduler::leave_live() noexcept {
 // ---- start ------------------------------------------------------------------------------------------------------------------
 
 void scheduler::start(const driver_factory& make_driver) {
-    std::exception_ptr no_thread;
-    {
-        signals_blocked for_workers;
-        for (auto& worker : workers_) {
-            try {
-                threads_.emplace_back([this, &worker = *worker, &make_driver] { thread_main(worker, make_driver); });
-            } catch (...) {
-                no_thread = std::current_exception();
-                break;
-            }
+    auto begin = [this, &make_driver](worker& next) {
+        signals_blocked for_worker;
+        try {
+            threads_.emplace_back([this, &next, &make_driver] { thread_main(next, make_driver); });
+        } catch (...) {
+            std::lock_guard guard(start_mutex_);
+            if (!start_failure_) start_failure_ = std::current_exception();
         }
-    }
-    {
+    };
+    auto all_have_answered = [this] {
         std::unique_lock lock(start_mutex_);
         started_.wait(lock, [this] { return start_answers_ == threads_.size(); });
-        if (no_thread) start_failure_ = no_thread;
-        if (!start_failure_) return;
+        return !start_failure_;
+    };
+    for (unsigned i = 0; i < size(); ++i) begin(at(i));
+    if (all_have_answered()) {
+        if (settings_.has_spare) begin(at(size()));  // takes what is left of descriptors and memory
+        if (all_have_answered()) {
+            std::lock_guard guard(start_mutex_);
+            has_started_ = true;
+            return;
+        }
     }
     end_threads(phase::ending);
     std::rethrow_exception(start_failure_);
 }
 
 void scheduler::start_without_threads(const driver_factory& make_driver) {
-    for (auto& worker : workers_) worker->set_driver(make_driver(worker->index()));
+    for (unsigned i = 0; i < size(); ++i) at(i).set_driver(make_driver(i));
 }
 
 void scheduler::thread_main(worker& worker, const driver_factory& make_driver) noexcept {
@@ -110,15 +117,20 @@ void scheduler::thread_main(worker& worker, const driver_factory& make_driver) n
     {
         // From the answer on, start() may return and work may come. `make_driver` is start()'s: not used after this.
         std::unique_lock lock(start_mutex_);
-        if (failure && !start_failure_) start_failure_ = failure;
+        if (failure && worker.is_spare()) {
+            std::fprintf(stderr, "peal: no spare worker could be made (descriptors, locked memory?): while tasks keep all workers of pool '%s', nothing else goes on\n",
+                         settings_.name.c_str());
+        } else if (failure && !start_failure_) {
+            start_failure_ = failure;
+        }
         ++start_answers_;
         started_.notify_all();
     }
     if (usable) {
         worker.enter_thread();
-        if (settings_.on_worker_start) settings_.on_worker_start(worker.index());
+        if (!worker.is_spare() && settings_.on_worker_start) settings_.on_worker_start(worker.index());
         worker.run();
-        if (settings_.on_worker_stop) settings_.on_worker_stop(worker.index());
+        if ((!worker.is_spare() || spare_has_served_) && settings_.on_worker_stop) settings_.on_worker_stop(worker.index());
         worker.finish();
         worker::leave_thread();
     }
@@ -217,6 +229,33 @@ bool scheduler::admit(worker* here, detail::spawned_context& task, detail::task_
     detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
     (list != nullptr ? *list : own).insert(task);
     return true;
+}
+
+// ---- workers that do not come back from a task ----------------------------------------------------------------------------------
+
+void scheduler::count_held_up(bool is_spare, bool is_held_up) noexcept {
+    const int change = is_held_up ? 1 : -1;
+    if (!is_spare) regular_held_up_.fetch_add(change, std::memory_order_seq_cst);  // [R1]
+    held_up_.fetch_add(change, std::memory_order_seq_cst);                          // [R1]
+}
+
+bool scheduler::begin_round_for_others(time_point now) noexcept {
+    auto next = next_round_.load(std::memory_order_relaxed);
+    const auto at = now.time_since_epoch().count();
+    if (at < next) return false;
+    return next_round_.compare_exchange_strong(next, at + std::chrono::nanoseconds(round_for_others).count(), std::memory_order_relaxed);
+}
+
+void scheduler::call_spare() noexcept {
+    if (!settings_.has_spare) return;
+    std::lock_guard guard(start_mutex_);
+    if (has_started_ && at(size()).has_driver()) at(size()).driver().wake();  // before: called again
+}
+
+void scheduler::begin_to_serve(const worker& spare) noexcept {
+    if (std::exchange(spare_has_served_, true)) return;
+    slots_.store(size() + 1, std::memory_order_seq_cst);  // [R2]
+    if (settings_.on_worker_start) settings_.on_worker_start(spare.index());
 }
 
 // ---- ends -------------------------------------------------------------------------------------------------------------------
@@ -323,9 +362,10 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
 }
 
 void scheduler::end_threads(phase how) noexcept {
+    if (settings_.on_ending) settings_.on_ending();  // nobody looks at the workers after this
     phase_.store(how, std::memory_order_seq_cst);  // [S1]
-    for (std::size_t i = 0; i < threads_.size(); ++i) {
-        if (workers_[i]->has_driver()) workers_[i]->driver().wake();
+    for (auto& worker : workers_) {
+        if (worker->has_driver()) worker->driver().wake();
     }
     if (how == phase::abandon) {
         // A worker that does not come back from user code is left behind, with everything that it may touch.

@@ -10,6 +10,10 @@
 // gate_       written by shutdown()      [S2] seq_cst with outside_accepted_: a task from outside is counted before it looks, so
 //                                        shutdown() either counts it or it is refused. A worker counts without that order: what
 //                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
+// held_up_    watchdog, workers           [R1] seq_cst: who parks sees that somebody is held up, or is on the list when the watchdog wakes one.
+//             spare: the watchdog counts, then wakes; the spare worker is parked, then looks ([P1]). Below zero for a moment when both write
+// slots_      the spare worker, once      [R2] seq_cst, before it pushes anything: who parks and does not see it need not look there
+// duty_, next_round_ workers              relaxed: who does the work of those that are held up; nothing else hangs on it
 // uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
 //                                        so who parks and does not see it need not look there (parking protocol)
 
@@ -35,12 +39,14 @@ namespace peal::rt {
 
 struct scheduler_settings {
     unsigned workers = 1;
+    bool has_spare = false;        // one more, for the time when all of them are held up; it rests until then
     std::string name;
     std::vector<int> pin_to_cpus;  // worker i to pin_to_cpus[i % size]; empty: none is pinned
     std::string pin_advice;        // for whoever reads that it failed
     std::function<void(unsigned)> on_worker_start;
     std::function<void(unsigned)> on_worker_stop;
     std::function<void(std::exception_ptr, const context&)> on_unhandled;
+    std::function<void()> on_ending;  // once, before the workers end; after it, no other thread looks at them
 };
 
 struct task_counts {
@@ -79,11 +85,16 @@ class scheduler {
     void set_owner(void* owner) noexcept { owner_ = owner; }
     void* owner() const noexcept { return owner_; }
 
-    unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
+    /// Without the spare one.
+    unsigned size() const noexcept { return settings_.workers; }
+    /// Workers that may have work: size(), and one more once the spare one has begun.
+    unsigned slots() const noexcept { return slots_.load(std::memory_order_seq_cst); }  // [R2]
+    /// size(), and one more if there may be a spare one.
+    unsigned places() const noexcept { return static_cast<unsigned>(workers_.size()); }
     worker& at(unsigned index) noexcept { return *workers_[index]; }
-    /// None: not pinned.
+    /// None: not pinned. The spare worker never is.
     std::optional<int> cpu_of(unsigned index) const noexcept {
-        if (settings_.pin_to_cpus.empty()) return std::nullopt;
+        if (settings_.pin_to_cpus.empty() || index >= size()) return std::nullopt;
         return settings_.pin_to_cpus[index % settings_.pin_to_cpus.size()];
     }
     /// The calling thread's worker if it is one of ours, else null.
@@ -120,6 +131,25 @@ class scheduler {
     void enter_nested_wait() noexcept { nested_waits_.fetch_add(1, std::memory_order_relaxed); }  // a hint: looked at again and again
     void leave_nested_wait() noexcept { nested_waits_.fetch_sub(1, std::memory_order_relaxed); }
     bool all_wait_nested() const noexcept { return nested_waits_.load(std::memory_order_relaxed) >= size(); }
+
+    // ---- workers that do not come back from a task ----------------------------------------------------------------------------
+    static constexpr auto round_for_others = std::chrono::microseconds(300);
+    bool has_held_up() const noexcept { return held_up_.load(std::memory_order_seq_cst) > 0; }  // [R1]
+    /// No worker is left that runs what comes: those that wait nested do not, either.
+    bool needs_spare() const noexcept {
+        const int held_up = regular_held_up_.load(std::memory_order_seq_cst);  // [R1]
+        return held_up > 0 && held_up + static_cast<int>(nested_waits_.load(std::memory_order_relaxed)) >= static_cast<int>(size());
+    }
+    void count_held_up(bool is_spare, bool is_held_up) noexcept;
+    /// False: another worker has done it just now.
+    [[nodiscard]] bool begin_round_for_others(time_point now) noexcept;
+    /// One of those that sleep looks up for every round.
+    [[nodiscard]] bool try_take_duty() noexcept { return !duty_.exchange(true, std::memory_order_relaxed); }
+    void leave_duty() noexcept { duty_.store(false, std::memory_order_relaxed); }
+    /// The watchdog: all workers are held up.
+    void call_spare() noexcept;
+    /// The spare worker, before it takes anything: from the first time on, the others look at its queue, too.
+    void begin_to_serve(const worker& spare) noexcept;
 
     // ---- ends -------------------------------------------------------------------------------------------------------------
     void count_ended(detail::outcome outcome) noexcept;
@@ -177,6 +207,7 @@ class scheduler {
 
     const scheduler_settings settings_;
     std::vector<std::unique_ptr<worker>> workers_;
+    bool spare_has_served_ = false;  // the spare worker's
     std::vector<detail::thread> threads_;
     drive_function drive_;
     void* owner_ = nullptr;
@@ -184,6 +215,11 @@ class scheduler {
     detail::atomic<gate> gate_{gate::open};
     detail::atomic<unsigned> nested_waits_{0};
     detail::atomic<bool> uneven_{false};
+    detail::atomic<int> held_up_{0};
+    detail::atomic<int> regular_held_up_{0};  // the spare one not counted
+    detail::atomic<unsigned> slots_;
+    detail::atomic<bool> duty_{false};
+    detail::atomic<time_point::rep> next_round_{0};
 
     injection_queue injected_;
     rt::shares shares_;
@@ -195,7 +231,8 @@ class scheduler {
     detail::atomic<std::uint64_t> outside_accepted_{0};
     detail::atomic<std::uint64_t> outside_ended_[4] = {};
 
-    alignas(64) detail::thread_mutex start_mutex_;  // guards the three below, while starting and while ending
+    alignas(64) detail::thread_mutex start_mutex_;  // guards those below, while starting and ending
+    bool has_started_ = false;   // all of them have drivers
     std::size_t ended_threads_ = 0;
     detail::thread_condition started_;
     unsigned start_answers_ = 0;

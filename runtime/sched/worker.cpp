@@ -2,6 +2,8 @@
 
 #include "worker.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -48,6 +50,8 @@ wheel* this_wheel() noexcept {
 
 void worker::enter_thread() noexcept {
     detail::this_thread.worker = this;
+    thread_.store(&detail::this_thread, std::memory_order_relaxed);
+    thread_id_.store(::gettid(), std::memory_order_relaxed);
     detail::this_thread.forks = &forks_;
     if (scheduler_.size() > 1) forks_.watch(scheduler_.idle().counts());
     random_ = 0x9e3779b9u * (index_ + 1);
@@ -62,7 +66,7 @@ void worker::leave_thread() noexcept {
 /// Asks the others one after the other, beginning anywhere, for what `take` gives.
 template <class Take>
 auto worker::from_others(Take take) noexcept {
-    unsigned count = scheduler_.size();
+    unsigned count = scheduler_.slots();
     random_ = random_ * 1664525u + 1013904223u;
     unsigned begin = (random_ >> 16) % count;
     for (unsigned i = 0; i < count; ++i) {
@@ -75,7 +79,15 @@ auto worker::from_others(Take take) noexcept {
 
 void worker::run() noexcept {
     last_poll_ = driver_->now();
+    show_life(last_poll_);  // the first task may be one that stays
     while (!scheduler_.must_end_now()) {
+        if (is_spare_ && !scheduler_.needs_spare()) [[unlikely]] {
+            give_away();
+            if (try_end()) break;
+            rest();
+            continue;
+        }
+        if (is_spare_) [[unlikely]] scheduler_.begin_to_serve(*this);
         if (until_poll_ == 0) {
             poll();
             if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
@@ -117,6 +129,7 @@ void worker::run_found(detail::work_item& item) noexcept {
 }
 
 void worker::execute(detail::work_item& item) noexcept {
+    if constexpr (!detail::is_explored) timers_.begin_item();  // (a state more for each item; models of timers do it themselves)
     context* before = detail::this_thread.current;
     detail::this_thread.current = item.owner;
     detail::resume_chain(item.handle);
@@ -133,7 +146,6 @@ detail::work_item* worker::next() noexcept {
         if (is_alone()) [[likely]] return std::exchange(sole_, nullptr);
         queue_sole();
     }
-    if constexpr (!detail::is_explored) turn_.store(turn_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     return uneven_ ? next_by_priority() : next_in_turn();
 }
 
@@ -237,6 +249,7 @@ detail::work_item* worker::take_lifo() noexcept {
 
 void worker::poll() noexcept {
     time_point now = driver_->now();
+    show_life(now);
     adjust_interval(now);
     if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
     fire_timers(now);
@@ -249,20 +262,66 @@ void worker::poll() noexcept {
     take_injected(mine);
 }
 
+/// Nobody needs to stand in for this worker.
+void worker::show_life(time_point now) noexcept {
+    polled_at_.store(now.time_since_epoch().count(), std::memory_order_release);  // [F2]
+    if (alarm_ == nullptr) return;
+    alarm_->put_off(now);
+    if (is_held_up()) [[unlikely]] set_held_up(false);
+}
+
+/// Does for workers that do not come back from a task what they would do: hands over what they have submitted, takes what is ready, fires their timers. That may
+/// take its time, and run code of the program (fire_timers()): nobody must count on this worker meanwhile.
+void worker::stand_in(time_point now) noexcept {
+    if (!scheduler_.begin_round_for_others(now)) return;
+    be_counted_on_by_nobody();
+    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
+        worker& other = scheduler_.at(i);
+        if (&other == this || !other.is_held_up()) continue;
+        other.driver_->poll_for_owner(ready_, room());
+        take_ready();
+        announce();
+        other.timers_.advance_for_owner(now);
+    }
+}
+
+std::optional<glance> worker::glance_at_task() const {
+    const detail::thread_state* thread = thread_.load(std::memory_order_relaxed);
+    return thread != nullptr ? glance::at(*thread) : std::nullopt;
+}
+
+std::optional<time_point> worker::away_since() const noexcept {
+    const auto polled_at = polled_at_.load(std::memory_order_acquire);  // [F2]
+    if (polled_at == 0 || !driver_->is_running()) return std::nullopt;
+    return time_point(time_point::duration(polled_at));
+}
+
+void worker::set_held_up(bool is_held_up) noexcept {
+    if (held_up_.exchange(is_held_up, std::memory_order_acq_rel) != is_held_up) scheduler_.count_held_up(is_spare_, is_held_up);  // [F3]
+}
+
 void worker::hand_over() noexcept {
     driver_->set_room(room());
+    is_outside_.store(true, std::memory_order_relaxed);
     driver_->poll(ready_);
+    is_outside_.store(false, std::memory_order_relaxed);
     take_ready();
 }
 
-/// A timer may stop what runs code of the program then (a std::stop_callback), and takes its time: as before an item runs, nobody must count on this
-/// worker meanwhile.
+/// Before what may take its time. What lies in the LIFO slot is seen by those who rescue.
+void worker::be_counted_on_by_nobody() noexcept {
+    queue_sole();
+    end_search();
+    announce();
+}
+
+/// And those of workers that do not come to theirs. A timer may stop what runs code of the program then (a std::stop_callback), and takes its time: as before an
+/// item runs, nobody must count on this worker meanwhile, and nothing must be in its hands that others cannot see.
 void worker::fire_timers(time_point now) noexcept {
-    if ((searching_ || unannounced_) && timers_.next_advance() <= now) {
-        end_search();
-        announce();
-    }
+    if ((searching_ || unannounced_ || sole_ != nullptr) && timers_.next_advance() <= now) be_counted_on_by_nobody();
+    if constexpr (!detail::is_explored) timers_.begin_item();  // what was armed in the last one may be fired by others, should this be held up
     timers_.advance(now);
+    if (scheduler_.has_held_up()) [[unlikely]] stand_in(now);
 }
 
 void worker::adjust_interval(time_point now) noexcept {
@@ -311,7 +370,7 @@ bool worker::take_injected(std::size_t most) noexcept {
 detail::work_item* worker::find_elsewhere() noexcept {
     bool found = take_injected(scheduler_.injected().size() / scheduler_.size() + 1);
     detail::work_item* item = found ? next() : nullptr;
-    if (item == nullptr && scheduler_.size() > 1) {
+    if (item == nullptr && scheduler_.slots() > 1) {
         if (!searching_) searching_ = scheduler_.idle().try_start_search();
         if (searching_) item = steal();
     }
@@ -330,7 +389,7 @@ void worker::end_search() noexcept {
 /// After the search has ended: who brought work before that has woken nobody, and is seen here; who brings it later wakes somebody.
 bool worker::has_work_for_others() const noexcept {
     if (scheduler_.has_outside()) return true;
-    for (unsigned i = 0; i < scheduler_.size(); ++i) {
+    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
         if (scheduler_.at(i).has_stealable()) return true;
     }
     return false;
@@ -354,9 +413,9 @@ std::uint32_t worker::queued() const noexcept {
 // only if its worker has run nothing from one look to the next. Null: look again.
 worker* worker::find_victim() noexcept {
     if (worker* rich = from_others([](worker& other) { return other.queued() > 1 ? &other : nullptr; })) return rich;
-    if (watched_ != nullptr && watched_->has_item() && watched_->turn_.load(std::memory_order_relaxed) == watched_turn_) return watched_;
+    if (watched_ != nullptr && watched_->has_item() && watched_->timers_.item() == watched_item_) return watched_;
     watched_ = from_others([](worker& other) { return other.has_item() ? &other : nullptr; });
-    if (watched_ != nullptr) watched_turn_ = watched_->turn_.load(std::memory_order_relaxed);
+    if (watched_ != nullptr) watched_item_ = watched_->timers_.item();
     return detail::is_explored ? watched_ : nullptr;
 }
 
@@ -428,6 +487,7 @@ void worker::nap(const detail::forked_call& call) noexcept {
         driver_->stay_awake();
     } else {
         time_point until = timers_.next_advance();
+        if (scheduler_.has_held_up()) until = std::min(until, driver_->now() + scheduler::round_for_others);
         // Who waits in a destructor counts on those that run tasks, and this worker does not.
         bool is_counted = nested_waits_ != nullptr;
         if (!is_counted) scheduler_.enter_nested_wait();
@@ -436,10 +496,11 @@ void worker::nap(const detail::forked_call& call) noexcept {
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
-    fire_timers(last_poll_);
+    show_life(last_poll_);
     driver_->poll(ready_);
     take_ready();
     take_inbox();
+    if (found == nullptr) fire_timers(last_poll_);  // else they would hold up what was found
     if (found == nullptr && searching_) {
         found = find_call();
         woken_in_vain_ = found == nullptr;
@@ -560,7 +621,7 @@ bool worker::sees_forked() noexcept {
 
 bool worker::work_in_sight() const noexcept {
     if (has_errand()) return true;
-    for (unsigned i = 0; i < scheduler_.size(); ++i) {
+    for (unsigned i = 0; i < scheduler_.slots(); ++i) {
         if (i != index_ && scheduler_.at(i).has_stealable()) return true;
     }
     return false;
@@ -586,6 +647,7 @@ bool worker::spin() noexcept {
     poll();
     idle_since_ = last_poll_;
     if (has_work()) return true;
+    if (!may_spin()) return false;  // the poll may have ended the search
     time_point now = idle_since_;
     for (time_point until = std::min(now + driver_->spin_limit(), timers_.next_advance()); now < until; now = driver_->now()) {
         // Each look takes a line away from who writes there: seldom from workers, which write all the time.
@@ -633,8 +695,43 @@ time_point worker::tend_memory() noexcept {
     return detail::has_spare_frames() ? driver_->now() + memory_patience : time_point::max();  // it was stopped, or another does it
 }
 
+/// All that waits for this worker goes to the others.
+void worker::give_away() noexcept {
+    if (turn_whose_ != nullptr) end_turn();
+    detail::work_list left;
+    take_queued(left);
+    if (left.empty()) return;
+    while (!left.empty()) scheduler_.put_outside(left.pop_front());
+    scheduler_.wake_one();
+}
+
+/// A spare worker while it is not needed: it sleeps, off the list of sleepers. What tasks have begun here still ends here, and they go on elsewhere.
+void worker::rest() noexcept {
+    end_search();
+    give_away();
+    if (alarm_ != nullptr) alarm_->turn_off(driver_->now());
+    driver_->prepare_to_park();
+    if (driver_->has_messages() || !inbox_.empty() || scheduler_.needs_spare() || scheduler_.must_end_now()) {
+        driver_->stay_awake();
+        driver_->poll(ready_);
+    } else {
+        time_point until = timers_.next_advance();
+        if (scheduler_.may_end()) until = std::min(until, driver_->now() + std::chrono::milliseconds(10));  // as in park()
+        driver_->wait(ready_, until);
+    }
+    time_point now = driver_->now();
+    show_life(now);
+    take_ready();
+    take_inbox();
+    give_away();
+    timers_.advance(now);
+    give_away();
+    while (!pinned_.empty()) scheduler_.put_outside(pinned_.pop_front());
+}
+
 void worker::park() noexcept {
     time_point look_again = tend_memory();
+    if (alarm_ != nullptr) alarm_->turn_off(idle_since_);
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
@@ -645,7 +742,10 @@ void worker::park() noexcept {
         // The last operations of tasks that belong to other pools: nobody will wake us when these have left.
         driver_->wait(ready_, std::min(timers_.next_advance(), driver_->now() + std::chrono::milliseconds(10)));
     } else {
+        const bool on_duty = scheduler_.has_held_up() && scheduler_.try_take_duty();
+        if (on_duty) look_again = std::min(look_again, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
+        if (on_duty) scheduler_.leave_duty();
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
@@ -654,11 +754,14 @@ void worker::park() noexcept {
     if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();
     take_ready();
     take_inbox();
+    if (alarm_ != nullptr) alarm_->has_slept(last_poll_ - idle_since_);
+    show_life(last_poll_);
     fire_timers(last_poll_);
     if (last_poll_ - idle_since_ > short_idle) {
         spin_score_ = 0;
     } else if (driver_->spin_limit() != std::chrono::nanoseconds(0)) {
-        ++spin_score_;
+        spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
+        driver_->note_short_idle();
     }
     until_poll_ = interval_;
 }

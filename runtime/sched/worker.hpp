@@ -9,9 +9,12 @@
 //   lifo_      owner puts and takes, other workers take as a last resort   [F1] acq_rel exchange: one taker, which sees the item
 //   inbox_     any thread pushes, owner takes                              see mpsc_stack.hpp
 //   counters   owner writes, any thread reads                              relaxed: statistics; shutdown: see scheduler::live()
+//   polled_at_ owner writes when it looks at its outside, watchdog reads   [F2] release / acquire: who reads it sees the driver; 0: there may be none yet
+//   held_up_   watchdog sets, watchdog and owner clear, others read        [F3] release / acquire: who reads it sees the driver, as the watchdog did
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/fork.hpp>
@@ -21,7 +24,9 @@
 
 #include "../base/mpsc_stack.hpp"
 #include "../task/driver.hpp"
+#include "../task/glance.hpp"
 #include "../time/wheel.hpp"
+#include "alarm.hpp"
 #include "priorities.hpp"
 #include "run_queue.hpp"
 #include "shares.hpp"
@@ -32,7 +37,10 @@ class scheduler;
 
 class worker {
   public:
-    worker(rt::scheduler& scheduler, unsigned index) noexcept : scheduler_(scheduler), index_(index) {}
+    /// `spare`: beside the workers of the pool, for the time when all of these are held up.
+    enum class role : bool { regular, spare };
+    worker(rt::scheduler& scheduler, unsigned index, role role) noexcept
+        : scheduler_(scheduler), index_(index), is_spare_(role == role::spare) {}
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
@@ -49,6 +57,8 @@ class worker {
     /// Also after drop_driver().
     const char* driver_name() const noexcept { return driver_name_; }
     bool has_driver() const noexcept { return driver_ != nullptr; }
+    /// Before it runs. It outlives the worker's thread.
+    void set_alarm(alarm& from_now_on) noexcept { alarm_ = &from_now_on; }
     void drop_driver() noexcept {
         if (driver_) driver_->wait_for_callers();
         driver_.reset();
@@ -92,6 +102,20 @@ class worker {
     void count_accepted() noexcept { increment(accepted_); }
     void count_ended(detail::outcome outcome) noexcept { increment(ended_[static_cast<unsigned>(outcome)]); }
 
+    // ---- the watchdog -------------------------------------------------------------------------------------------------------
+    bool is_spare() const noexcept { return is_spare_; }
+    /// It has been in a task, or elsewhere in code of the program, since then; nothing: it sleeps.
+    std::optional<time_point> away_since() const noexcept;
+    /// It does not come back for now: others stand in for it. Until it comes, or is seen asleep.
+    void set_held_up(bool is_held_up) noexcept;
+    bool is_held_up() const noexcept { return held_up_.load(std::memory_order_acquire); }  // [F3]
+    /// It is at its driver: what it sends, the kernel may take its time for. No task is to blame. A hint.
+    bool is_outside() const noexcept { return is_outside_.load(std::memory_order_relaxed); }
+    /// Of the system. 0 before the thread has begun.
+    int thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
+    /// What runs there. Nothing if that cannot be seen.
+    std::optional<glance> glance_at_task() const;
+
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
     bool has_stealable() const noexcept { return queued() != 0 || forks_.has_public(); }
@@ -125,6 +149,11 @@ class worker {
     bool pass_turn_on() noexcept;
     void poll() noexcept;
     void hand_over() noexcept;
+    void show_life(time_point now) noexcept;
+    void stand_in(time_point now) noexcept;
+    void rest() noexcept;
+    void give_away() noexcept;
+    void be_counted_on_by_nobody() noexcept;
     void fire_timers(time_point now) noexcept;
     void adjust_interval(time_point now) noexcept;
     void take_inbox() noexcept;
@@ -158,6 +187,8 @@ class worker {
 
     rt::scheduler& scheduler_;
     const unsigned index_;
+    const bool is_spare_;
+    alarm* alarm_ = nullptr;                // none where nobody watches
     std::unique_ptr<rt::driver> driver_;
     const char* driver_name_ = "";
     wheel timers_;
@@ -168,7 +199,11 @@ class worker {
     detail::work_item* sole_ = nullptr;     // was rescheduled, and nothing else lay here: runs next, without a queue; nothing runs before it
     detail::fork_queue forks_;
     alignas(64) detail::atomic<detail::work_item*> lifo_{nullptr};  // searchers look at it, and seldom anybody writes
-    alignas(64) detail::atomic<unsigned> turn_{0};  // other than before whenever the owner took an item; relaxed: a hint for thieves
+    alignas(64) detail::atomic<time_point::rep> polled_at_{0};
+    detail::atomic<bool> held_up_{false};
+    detail::atomic<bool> is_outside_{false};                    // relaxed: for reports
+    detail::atomic<int> thread_id_{0};                          // relaxed, as the next: set before polled_at_
+    detail::atomic<const detail::thread_state*> thread_{nullptr};
     mpsc_stack<detail::work_item, &detail::work_item::next> inbox_;
 
     detail::work_list ready_;               // what a poll gave, on its way into the queue
@@ -191,8 +226,8 @@ class worker {
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
-    worker* watched_ = nullptr;             // has something to steal, and ran nothing else since watched_turn_ was read; see find_victim()
-    unsigned watched_turn_ = 0;
+    worker* watched_ = nullptr;             // has something to steal, and ran nothing else since watched_item_ was read; see find_victim()
+    std::uint32_t watched_item_ = 0;
 
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock

@@ -53,6 +53,8 @@ int driver::shutdown_writing(int) noexcept {
     return -1;
 }
 
+bool driver::poll_for_owner(detail::work_list&, std::size_t) noexcept { return false; }
+
 void driver::take_messages(detail::work_list& ready) noexcept {
     for (detail::work_item* done = elsewhere_done_.take_all(); done != nullptr;) {
         auto& operation = static_cast<detail::operation&>(*done);
@@ -171,7 +173,7 @@ void driver::come_to_rest(arrivals& operation, detail::work_list& ready) noexcep
             break;
         case arrivals::after::at_rest:
             end_use_under_lock(fd);
-            ++ended_;
+            count_ended();
             break;
     }
 }

@@ -23,6 +23,9 @@
 // submit, reap and cancel for it, without any change to operations.
 //
 // Parking: the worker sleeps here and nowhere else. state_: see the protocol in runtime/sched/README.md.
+// Rescue: while the owner is in a task for long, another worker takes its place for a round (poll_for_owner), under the lock. A kernel brings completions
+// to the thread that has submitted: that of the owner is made to look by interrupt_all_threads() (base/membarrier.hpp).
+//
 //   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
 //                                            then looks at state_. One of the two sees the other.
 
@@ -64,8 +67,11 @@ class driver {
     /// Before the driver goes: asks those that still run to come to rest. They count as underway until then.
     void end_arrivals() noexcept;
 
-    /// At most about so many become ready in one round; the rest stays with the outside, in its order.
-    void set_room(std::size_t operations) noexcept { room_ = operations; }
+    /// Before a round: at most about so many become ready in it; the rest stays with the outside, in its order.
+    void set_room(std::size_t operations) noexcept {
+        room_ = operations;
+        tries_ = 0;
+    }
 
     /// Appends what is ready, without handing anything over if that can be avoided. Free of system calls most of the time.
     virtual void reap(detail::work_list& ready) noexcept = 0;
@@ -79,6 +85,8 @@ class driver {
     virtual std::chrono::nanoseconds spin_limit() const noexcept { return {}; }
     /// What came lately was for few descriptors: peers that wait for each answer, and gain by an owner who looks on. Of many, there is always one that waits.
     bool serves_few() const noexcept { return few_score_.load(std::memory_order_relaxed) > 0; }
+    /// Work has come shortly after there was none: if nothing of that was from the outside, what came from there is forgotten in time.
+    void note_short_idle() noexcept { change_few_score(1); }
 
     /// Announces that the owner is about to sleep. The owner then looks for work once more, and calls wait() or stay_awake().
     void prepare_to_park() noexcept { state_.exchange(state::parked, std::memory_order_seq_cst); }  // [P1]
@@ -89,19 +97,21 @@ class driver {
         stay_awake();
     }
 
-    /// Whether a read that may find everything in the page cache is worth a try before it is submitted. Bounded in a row, for whoever waits meanwhile; and seldom
-    /// while tries fail.
+    /// Whether a read that may find everything in the page cache is worth a try before it is submitted. Bounded from one round to the next, by number and by time (what
+    /// is done with the bytes counts, too), for whoever waits meanwhile; and seldom while tries fail.
     bool may_try_first() noexcept {
         if (!tries_first_) return false;
         if (untried_ != 0) {
             --untried_;
             return false;
         }
-        if (tries_left_ == 0) {
-            tries_left_ = tries_limit;
+        const time_point at = now();
+        if (tries_ == 0) tries_since_ = at;
+        if (tries_ == tries_limit || at - tries_since_ > tries_time) {
+            tries_ = 0;
             return false;
         }
-        --tries_left_;
+        ++tries_;
         return true;
     }
     void tried_first(bool found) noexcept {
@@ -111,9 +121,16 @@ class driver {
 
     /// Operations that have been submitted and are not ready yet, wherever they are: not handed over, outside, with a blocking thread, or between
     /// their end and the request of a stopper.
-    std::uint64_t underway() const noexcept { return begun_ - ended_; }
+    std::uint64_t underway() const noexcept { return begun_ - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
 
-    /// Closes a descriptor without waiting for anything.
+    // ---- another worker, for an owner that does not come ----------------------------------------------------------------------
+    /// Hands over what the owner has submitted and appends what is ready, about `room` at most. False: the owner is here itself, or this outside can only
+    /// be reached by its owner.
+    virtual bool poll_for_owner(detail::work_list& ready, std::size_t room) noexcept;
+    /// Any thread. The owner does not sleep here, and was not woken just now.
+    bool is_running() const noexcept { return state_.load(std::memory_order_seq_cst) == state::running; }
+
+    /// Closes a descriptor without waiting for anything. Owner only, as what follows.
     virtual void close(int fd) noexcept = 0;
 
     /// "uring", "epoll", "simulated"; nothing for those of tests.
@@ -181,20 +198,23 @@ class driver {
     /// Lets a blocking thread perform the operation as plain system calls.
     void perform_elsewhere(detail::operation& operation) noexcept;
 
-    /// Something has come for `fd`. Under the lock.
-    void note_served(int fd) noexcept {
-        if (fd < 0) return;
+    /// Something has come for it. Under the lock. What was sent says nothing: it follows upon what came.
+    void note_served(const detail::operation& operation) noexcept {
+        using enum detail::operation_kind;
+        const auto kind = operation.kind;
+        const int fd = operation.fd;
+        if (fd < 0 || kind == send || kind == send_zero_copy || kind == send_many || kind == write || kind == write_many || kind == wait_writable) return;
         const bool is_known = std::find(served_.begin(), served_.end(), fd) != served_.end();
         if (!is_known) served_[next_served_++ % served_.size()] = fd;
-        const int score = few_score_.load(std::memory_order_relaxed) + (is_known ? 1 : -1);
-        few_score_.store(std::clamp(score, -few_score_limit, few_score_limit), std::memory_order_relaxed);
+        change_few_score(is_known ? 1 : -1);
     }
 
     /// Descriptors are the system's.
     void try_first() noexcept { tries_first_ = true; }
 
     std::size_t room() const noexcept { return room_; }
-    bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }
+    /// The owner sleeps here, or is about to, and nobody has woken it.
+    bool parked() const noexcept { return state_.load(std::memory_order_seq_cst) == state::parked; }  // [P1]
 
   private:
     enum class state : unsigned char {
@@ -225,26 +245,36 @@ class driver {
     void unlink(arrivals& operation) noexcept;
     /// From here on the operation is its coroutine's again.
     void make_ready(detail::operation& operation, detail::work_list& ready) noexcept {
-        ++ended_;
+        count_ended();
         ready.push_back(operation);
     }
 
-    std::uint64_t ended_ = 0;  // under the lock
+    void change_few_score(int by) noexcept {
+        const int score = few_score_.load(std::memory_order_relaxed) + by;
+        few_score_.store(std::clamp(score, -few_score_limit, few_score_limit), std::memory_order_relaxed);
+    }
+
+    void count_ended() noexcept { ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+
+    // ended_   written under the lock   relaxed: the owner counts on what it has reaped itself, and asks again before it ends
+    detail::atomic<std::uint64_t> ended_{0};
     detail::spin_lock running_lock_;
     arrivals* running_ = nullptr;  // under running_lock_, the last one taken
     static constexpr unsigned tries_limit = 16;    // of 64 KiB at most: about 100 us
+    static constexpr auto tries_time = std::chrono::microseconds(100);
     static constexpr unsigned untried_limit = 63;  // a try that fails costs 0.5 us beside a device's 50 and more
 
     static constexpr int few_score_limit = 8;
     std::array<int, 4> served_{-1, -1, -1, -1};  // the last that were not among these
     unsigned next_served_ = 0;
-    detail::atomic<int> few_score_{few_score_limit};  // written under the lock; relaxed: a hint
+    detail::atomic<int> few_score_{few_score_limit};  // written by the owner, and by who stands in; relaxed: a hint, one may be lost
 
     // The owner's.
     std::uint64_t begun_ = 0;
     std::size_t room_ = std::numeric_limits<std::size_t>::max();
     bool tries_first_ = false;
-    unsigned tries_left_ = tries_limit;
+    unsigned tries_ = 0;  // in a row
+    time_point tries_since_{};
     unsigned failures_ = 0;  // in a row: 1, 3, 7 ...
     unsigned untried_ = 0;
 

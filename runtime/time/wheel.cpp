@@ -2,6 +2,7 @@
 
 #include "wheel.hpp"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -20,14 +21,26 @@ std::uint64_t wheel::tick_at_or_after(time_point when) noexcept {
 
 bool wheel::arm(detail::timer& timer, time_point deadline, time_point now) noexcept {
     if (deadline <= now) return false;
-    timer.deadline = tick_at_or_after(deadline);
     std::lock_guard guard(lock_);
     if (size_.load(std::memory_order_relaxed) == 0) present_ = tick_of(now);  // empty: nothing to move, catch up
-    if (timer.deadline <= present_) return false;
+    const std::uint64_t tick = tick_at_or_after(deadline);
+    if (tick <= present_) return false;  // another has advanced meanwhile, by a later time
+    arm_at(timer, tick);
+    return true;
+}
+
+void wheel::arm_soon(detail::timer& timer, time_point deadline, time_point now) noexcept {
+    std::lock_guard guard(lock_);
+    if (size_.load(std::memory_order_relaxed) == 0) present_ = tick_of(now);
+    arm_at(timer, std::max(tick_at_or_after(deadline), present_ + 1));
+}
+
+void wheel::arm_at(detail::timer& timer, std::uint64_t tick) noexcept {
+    timer.deadline = tick;
+    timer.item = item_.load(std::memory_order_relaxed);
     timer.armed = true;
     insert(timer);
     size_.store(size_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    return true;
 }
 
 bool wheel::disarm(detail::timer& timer) noexcept {
@@ -44,13 +57,17 @@ void wheel::insert(detail::timer& timer) noexcept {
     unsigned level = static_cast<unsigned>(63 - std::countl_zero(differing)) / level_bits;
     if (level >= levels) level = levels - 1;  // further than the wheel reaches (9,000 years): looked at again when the level turns
     unsigned index = static_cast<unsigned>(timer.deadline >> (level * level_bits)) % slots;
-    timer.slot = static_cast<std::uint16_t>(level * slots + index);
-    detail::timer*& first = slot_[timer.slot];
+    link(timer, level * slots + index);
+}
+
+void wheel::link(detail::timer& timer, unsigned slot) noexcept {
+    timer.slot = static_cast<std::uint16_t>(slot);
+    detail::timer*& first = slot_[slot];
     timer.next = first;
     timer.previous = &timer;
     if (first != nullptr) first->previous = &timer;
     first = &timer;
-    occupied_[level] |= std::uint64_t{1} << index;
+    occupied_[slot / slots] |= std::uint64_t{1} << (slot % slots);
 }
 
 void wheel::unlink(detail::timer& timer) noexcept {
@@ -90,53 +107,83 @@ wheel::expiration wheel::next_expiration() const noexcept {
     return {};
 }
 
-std::size_t wheel::advance(time_point now) noexcept {
-    if (size_.load(std::memory_order_relaxed) == 0) return 0;  // only the owner adds
-    detail::timer* due = nullptr;
-    std::size_t fired = 0;
-    {
-        std::lock_guard guard(lock_);
-        std::uint64_t now_tick = tick_of(now);
-        for (;;) {
-            expiration next = next_expiration();
-            if (!next.found || next.tick > now_tick) break;
-            present_ = next.tick;
-            detail::timer* timer = std::exchange(slot_[next.level * slots + next.index], nullptr);
-            occupied_[next.level] &= ~(std::uint64_t{1} << next.index);
-            while (timer != nullptr) {
-                detail::timer* following = timer->next;
-                if (timer->deadline <= present_) {
-                    timer->armed = false;
-                    timer->next = due;
-                    due = timer;
-                    ++fired;
-                } else {
-                    insert(*timer);
-                }
-                timer = following;
+detail::timer* wheel::take_slot(unsigned slot) noexcept {
+    occupied_[slot / slots] &= ~(std::uint64_t{1} << (slot % slots));
+    return std::exchange(slot_[slot], nullptr);
+}
+
+/// Moves what is due to the list of what is, the earliest first; what was armed in `not_of_item` to that of the kept, if one is named. Under the lock.
+void wheel::set_aside(std::uint64_t now_tick, const std::uint32_t* not_of_item) noexcept {
+    detail::timer* found = nullptr;  // the latest first
+    auto find = [&found](detail::timer& timer) {
+        timer.next = found;
+        found = &timer;
+    };
+    if (not_of_item == nullptr || kept_item_ != *not_of_item) {  // what was kept is of an item that is over, or the owner is here itself
+        for (detail::timer* timer = take_slot(kept); timer != nullptr;) find(*std::exchange(timer, timer->next));
+    }
+    if (not_of_item != nullptr) kept_item_ = *not_of_item;
+    for (;;) {
+        expiration next = next_expiration();
+        if (!next.found || next.tick > now_tick) break;
+        present_ = next.tick;
+        for (detail::timer* timer = take_slot(next.level * slots + next.index); timer != nullptr;) {
+            detail::timer* following = timer->next;
+            if (timer->deadline <= present_) {
+                find(*timer);
+            } else {
+                insert(*timer);
             }
+            timer = following;
         }
-        if (now_tick > present_) present_ = now_tick;
-        size_.store(size_.load(std::memory_order_relaxed) - fired, std::memory_order_relaxed);
     }
-    // `due` is in reverse order of arming within a slot, and of slots: turn it, so that earlier deadlines fire first.
-    detail::timer* in_order = nullptr;
-    while (due != nullptr) {
-        detail::timer* following = due->next;
-        due->next = in_order;
-        in_order = due;
-        due = following;
+    if (now_tick > present_) present_ = now_tick;
+    while (found != nullptr) {
+        detail::timer* following = found->next;
+        const bool is_kept = not_of_item != nullptr && found->item == *not_of_item;
+        link(*found, is_kept ? kept : due);
+        found = following;
     }
-    while (in_order != nullptr) {
-        detail::timer* timer = in_order;
-        in_order = in_order->next;
+}
+
+/// One by one: any that is left can be disarmed meanwhile, and fired by others.
+std::size_t wheel::fire_due() noexcept {
+    for (std::size_t fired = 0;; ++fired) {
+        detail::timer* timer;
+        {
+            std::lock_guard guard(lock_);
+            timer = slot_[due];
+            if (timer == nullptr) return fired;
+            unlink(*timer);
+            timer->armed = false;
+            size_.store(size_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+        }
         timer->fire(*timer);  // may end the timer
     }
-    return fired;
+}
+
+std::size_t wheel::advance(time_point now) noexcept {
+    if (size_.load(std::memory_order_relaxed) == 0) return 0;  // only the owner adds
+    {
+        std::lock_guard guard(lock_);
+        set_aside(tick_of(now), nullptr);
+    }
+    return fire_due();
+}
+
+std::size_t wheel::advance_for_owner(time_point now) noexcept {
+    if (size_.load(std::memory_order_relaxed) == 0) return 0;  // what is armed just now is not for us
+    {
+        std::lock_guard guard(lock_);
+        const std::uint32_t owners = item_.load(std::memory_order_acquire);  // [W1]
+        set_aside(tick_of(now), &owners);
+    }
+    return fire_due();
 }
 
 wheel::time_point wheel::next_advance() const noexcept {
     std::lock_guard guard(lock_);
+    if (occupied_[levels] != 0) return time_point(std::chrono::nanoseconds(static_cast<std::int64_t>(present_ << tick_bits)));  // due already
     expiration next = next_expiration();
     if (!next.found) return never;
     if (next.tick > static_cast<std::uint64_t>(time_point::max().time_since_epoch().count()) >> tick_bits) return never;

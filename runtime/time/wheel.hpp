@@ -7,8 +7,13 @@
 // Arming and disarming are O(1); the next deadline is found in a bit mask per level.
 //
 // Tick: 16.384 us (2^14 ns). A timer fires in the tick after its deadline, never before it.
-// Threads: the owner arms and advances; any thread may disarm. `lock_` guards everything, for a few instructions.
+// Threads: the owner arms and advances; any thread may disarm, and any may advance while the owner does not come to it (advance_for_owner). `lock_` guards
+// everything, for a few instructions. What is due is fired one by one, outside of it: until it is its turn, a timer can be disarmed.
+// Who arms a timer in the middle of suspending counts on it that it does not fire before that is done: on the owner's thread it cannot. Others fire only what
+// was armed in an earlier item of the owner's work, and keep the rest for it.
 // Bound: the timers lie in frames; as many as tasks that wait.
+//
+//   item_   owner writes, who advances for it reads   [W1] release / acquire: whose item is over has happened before, suspending included
 
 #include <bit>
 #include <chrono>
@@ -28,11 +33,22 @@ class wheel {
     /// Fires at or after `deadline`. False, and nothing armed, if that is not later than `now`. Owner only.
     [[nodiscard]] bool arm(detail::timer& timer, time_point deadline, time_point now) noexcept;
 
-    /// Any thread. False if it has fired, or is about to: then its fire function has been or will be called.
+    /// The same, but in the next tick if that is over. Owner only.
+    void arm_soon(detail::timer& timer, time_point deadline, time_point now) noexcept;
+
+    /// Any thread. False if it has fired, or is at it: then its fire function has been called, or is.
     [[nodiscard]] bool disarm(detail::timer& timer) noexcept;
 
     /// Fires everything due. Owner only. Gives the number fired.
     std::size_t advance(time_point now) noexcept;
+
+    /// The owner begins another item of its work: others may fire what it has armed before. Owner only.
+    void begin_item() noexcept { item_.store(item_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }  // [W1]
+    /// Other than before whenever the owner has begun another; any thread, as a hint.
+    std::uint32_t item() const noexcept { return item_.load(std::memory_order_relaxed); }
+
+    /// Any thread but the owner: fires what is due and was armed before the item that the owner is in. Gives the number fired.
+    std::size_t advance_for_owner(time_point now) noexcept;
 
     /// When advance() should be called next; `never` without timers. May be earlier than the next deadline (a move to a finer
     /// level), never later.
@@ -45,6 +61,9 @@ class wheel {
     static constexpr unsigned level_bits = 6;
     static constexpr unsigned slots = 1u << level_bits;
     static constexpr unsigned levels = 9;
+    // Two slots more, behind those of the levels: lists of what is due and not fired yet.
+    static constexpr unsigned due = levels * slots;
+    static constexpr unsigned kept = due + 1;  // for the owner: was armed in the item `kept_item_`
 
     struct expiration {
         bool found = false;
@@ -55,15 +74,22 @@ class wheel {
 
     static std::uint64_t tick_at_or_after(time_point when) noexcept;
     static std::uint64_t tick_of(time_point when) noexcept;
+    void arm_at(detail::timer& timer, std::uint64_t tick) noexcept;
     void insert(detail::timer& timer) noexcept;
+    void link(detail::timer& timer, unsigned slot) noexcept;
     void unlink(detail::timer& timer) noexcept;
+    detail::timer* take_slot(unsigned slot) noexcept;
+    void set_aside(std::uint64_t now_tick, const std::uint32_t* not_of_item) noexcept;
+    std::size_t fire_due() noexcept;
     expiration next_expiration() const noexcept;
 
     mutable detail::spin_lock lock_;
-    std::uint64_t present_ = 0;                 // everything up to this tick has fired
-    std::uint64_t occupied_[levels] = {};       // bit i: slot i holds a timer
-    detail::timer* slot_[levels * slots] = {};
+    std::uint64_t present_ = 0;                 // everything up to this tick has fired, or is set aside
+    std::uint64_t occupied_[levels + 1] = {};   // bit i: slot i holds a timer
+    detail::timer* slot_[levels * slots + 2] = {};
+    std::uint32_t kept_item_ = 0;
     detail::atomic<std::size_t> size_{0};
+    alignas(64) detail::atomic<std::uint32_t> item_{0};  // apart: others look at it
 };
 
 }  // namespace peal::rt

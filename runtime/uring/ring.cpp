@@ -159,7 +159,8 @@ bool ring::make_buffer_ring(unsigned entries) noexcept {
     io_uring_buf_reg registered{};
     registered.ring_addr = reinterpret_cast<std::uint64_t>(memory);
     registered.ring_entries = entries;
-    if (::io_uring_register_buf_ring(&ring_, &registered, 0) != 0) {
+    // Not by liburing, which may name the ring by the index that the owner registered: that is another ring for who stands in for it.
+    if (::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_PBUF_RING, &registered, 1) != 0) {
         free_pages(memory, buffer_ring_bytes(entries));
         return false;
     }
@@ -212,7 +213,7 @@ bool ring::kernel_has_more() const noexcept {
 }
 
 bool ring::has_completion() const noexcept {
-    return *ring_.cq.khead != __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
+    return __atomic_load_n(ring_.cq.khead, __ATOMIC_RELAXED) != __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
 }
 
 void ring::enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept {
@@ -226,9 +227,10 @@ void ring::enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noe
     }
     __atomic_store_n(queue.ktail, tail, __ATOMIC_RELEASE);  // pairs with the kernel's acquire: entries are filled
 
+    const bool by_index = registered_ && ::pthread_equal(owner_, ::pthread_self());  // the index is known to the thread that registered it
     for (;;) {
         unsigned to_submit = tail - __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE);
-        unsigned flags = IORING_ENTER_GETEVENTS | (registered_ ? IORING_ENTER_REGISTERED_RING : 0u);
+        unsigned flags = IORING_ENTER_GETEVENTS | (by_index ? IORING_ENTER_REGISTERED_RING : 0u);
         io_uring_getevents_arg argument{};
         __kernel_timespec limit{};
         void* argument_address = nullptr;
@@ -244,7 +246,7 @@ void ring::enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noe
                 argument_bytes = sizeof argument;
             }
         }
-        int entered = static_cast<int>(::syscall(SYS_io_uring_enter, ring_.enter_ring_fd, to_submit, wait ? 1u : 0u, flags,
+        int entered = static_cast<int>(::syscall(SYS_io_uring_enter, by_index ? ring_.enter_ring_fd : ring_.ring_fd, to_submit, wait ? 1u : 0u, flags,
                                                  argument_address, argument_bytes));
         int error_number = entered < 0 ? errno : 0;
         // EINTR, ETIME: the wait ended early; EBUSY: completions must be reaped first; EAGAIN: no memory for a request now. In all of

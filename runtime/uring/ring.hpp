@@ -8,9 +8,11 @@
 // entries are liburing's; io_uring_enter is called directly for the flags that the oldest supported liburing does not know. NO_SQARRAY
 // is never set: liburing before 2.6 corrupts the queue with it.
 //
-// Threads: made and used by one worker at a time, under its driver's lock.
+// Threads: made by its owner; used under its driver's lock, by the owner or by another worker that stands in for it. What is marked so may be asked without
+// the lock: it is a hint then.
 
 #include <liburing.h>
+#include <pthread.h>
 
 #include <chrono>
 #include <cstdint>
@@ -37,7 +39,7 @@ class ring {
     /// A lost wait (signal, time) is no error: the caller looks at the queue and the clock.
     void enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept;
 
-    /// The kernel has completions that only an enter() brings into the queue.
+    /// The kernel has completions that only an enter() brings into the queue. Without the lock, too, as the next.
     bool kernel_has_more() const noexcept;
     bool has_completion() const noexcept;
 
@@ -87,7 +89,8 @@ class ring {
     unsigned unpublished_ = 0;
     std::uint64_t opcodes_ = 0;
     std::uint32_t wait_flags_ = 0;
-    bool registered_ = false;  // enter_ring_fd is an index that this thread registered
+    bool registered_ = false;  // enter_ring_fd is an index that the owner's thread registered
+    const pthread_t owner_ = ::pthread_self();
 };
 
 }  // namespace peal::rt

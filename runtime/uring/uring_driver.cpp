@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "../base/membarrier.hpp"
 #include "../base/sanitizer.hpp"
 #include "../task/arrivals.hpp"
 #include "../task/faults.hpp"
@@ -243,7 +244,7 @@ bool uring_driver::take_arrival(arrivals& operation, std::int32_t result, std::u
     return false;
 }
 
-void uring_driver::reap_completions(detail::work_list& ready) noexcept {
+void uring_driver::reap_completions(detail::work_list& ready, std::size_t room) noexcept {
     auto use = [this, &ready](std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
         if ((user_data & tag_mask) == tag_close) {
             // -ECANCELED: no thread could be made for it, nothing was closed. After other errors the descriptor is gone (man 2 close).
@@ -256,7 +257,7 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
         }
         auto& operation = *reinterpret_cast<detail::operation*>(user_data & ~tag_mask);
         if ((user_data & tag_mask) == tag_operation) {
-            note_served(operation.fd);
+            note_served(operation);
             if (operation.kind == detail::operation_kind::receive_leases) {
                 if (take_arrival(static_cast<arrivals&>(operation), result, flags, ready)) return;
             } else if (!is_last(operation, result, flags)) {
@@ -286,7 +287,8 @@ void uring_driver::reap_completions(detail::work_list& ready) noexcept {
             completed(operation, result, ready);
         }
     };
-    ring_.reap(use, [this, &ready] { return ready.size() < room(); });
+    ring_.reap(use, [&ready, room] { return ready.size() < room; });
+    lacks_buffers_.store(!without_buffer_.empty(), std::memory_order_relaxed);
 }
 
 void uring_driver::arm_wake() noexcept {
@@ -304,22 +306,34 @@ void uring_driver::arm_wake() noexcept {
 // ---- rounds -------------------------------------------------------------------------------------------------------------------
 
 void uring_driver::reap(detail::work_list& ready) noexcept {
-    if (has_messages() || ring_.kernel_has_more() || !without_buffer_.empty()) {
-        poll(ready);
-        return;
-    }
-    if (!ring_.has_completion()) return;
+    if (!has_news() && !lacks_buffers_.load(std::memory_order_relaxed)) return;
     std::lock_guard guard(lock_);
-    reap_completions(ready);
+    if (has_messages() || ring_.kernel_has_more() || !without_buffer_.empty()) {
+        poll_under_lock(ready, room());
+    } else if (ring_.has_completion()) {
+        reap_completions(ready, room());
+    }
 }
 
 void uring_driver::poll(detail::work_list& ready) noexcept {
     std::lock_guard guard(lock_);
+    poll_under_lock(ready, room());
+}
+
+bool uring_driver::poll_for_owner(detail::work_list& ready, std::size_t room) noexcept {
+    if (ring_.is_exclusive() || !lock_.try_lock()) return false;
+    std::lock_guard guard(lock_, std::adopt_lock);
+    if (ring_.is_cooperative()) interrupt_all_threads();
+    poll_under_lock(ready, room);
+    return true;
+}
+
+void uring_driver::poll_under_lock(detail::work_list& ready, std::size_t room) noexcept {
     hand_over();
     take_messages(ready);
     feed(ready);
     if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
-    reap_completions(ready);
+    reap_completions(ready, room);
 }
 
 void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexcept {
@@ -328,14 +342,14 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
     take_messages(ready);
     feed(ready);
     arm_wake();
-    bool sleep = ready.empty() && !ring_.has_completion();
+    bool sleep = ready.empty() && !ring_.has_completion() && parked();  // woken, and who stood in until now has taken the event: no sleep
     std::optional<std::chrono::nanoseconds> timeout;
     if (sleep && deadline != time_point::max()) {
         timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
         if (timeout->count() == 0) sleep = false;
     }
     if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
-    reap_completions(ready);
+    reap_completions(ready, room());
 }
 
 }  // namespace peal::rt

@@ -25,6 +25,7 @@ class uring_driver final : public driver {
 
     void reap(detail::work_list& ready) noexcept override;
     void poll(detail::work_list& ready) noexcept override;
+    bool poll_for_owner(detail::work_list& ready, std::size_t room) noexcept override;
     bool has_news() const noexcept override { return has_messages() || ring_.has_completion() || ring_.kernel_has_more(); }
     std::chrono::nanoseconds spin_limit() const noexcept override { return std::chrono::microseconds(50); }
     void close(int fd) noexcept override;
@@ -50,7 +51,8 @@ class uring_driver final : public driver {
     void begin(detail::operation& operation) noexcept;
     io_uring_sqe& put_on_ring(detail::operation& operation) noexcept;
     io_uring_sqe& get_entry() noexcept;
-    void reap_completions(detail::work_list& ready) noexcept;
+    void poll_under_lock(detail::work_list& ready, std::size_t room) noexcept;
+    void reap_completions(detail::work_list& ready, std::size_t room) noexcept;
     void prepare_lending() noexcept;
     bool lend_own(detail::operation& operation) noexcept;
     void feed(detail::work_list& ready) noexcept;
@@ -71,6 +73,7 @@ class uring_driver final : public driver {
     enum class lending : unsigned char { not_yet, by_the_kernel, by_operation };
     lending lending_ = lending::not_yet;
     detail::work_list without_buffer_;   // operations for which it had none
+    detail::atomic<bool> lacks_buffers_{false};  // there were some after the last round; relaxed: a hint for the owner
 };
 
 }  // namespace peal::rt

@@ -11,6 +11,7 @@
 
 #include <peal/detail/operation.hpp>
 #include <peal/detail/timer.hpp>
+#include <peal/parallel/join.hpp>
 #include <peal/sync/event.hpp>
 #include <peal/task/as_result.hpp>
 #include <peal/task/scope.hpp>
@@ -413,6 +414,53 @@ MODEL("pool of two: what a timer runs blocks the worker that was woken to search
     p.spawn(count_and_tell, std::ref(last_has_run), std::ref(ends));
     p.shut_down();
     model::check(first == 1 && ends == 1, "both have run");
+}
+
+MODEL("pool of two: what a timer runs waits for a task that has yielded", whole_pool(1, 0)) {
+    using model::model_driver;
+    model_driver::set_time(model_driver::beginning);
+    pool p(2);
+    model::event has_run;
+    blocking_timer timer(has_run);
+    int ends = 0;
+    auto yield_on = [](blocking_timer& armed_here, model::event& told, int& ended) -> peal::task<> {
+        const auto now = model_driver::beginning;
+        model::check(peal::rt::this_wheel()->arm(armed_here, now + std::chrono::seconds(1), now), "armed");
+        model_driver::set_time(now + std::chrono::seconds(2));
+        for (int i = 0; i < 40; ++i) co_await peal::yield();  // until the worker looks at its timers
+        ++ended;
+        told.raise();
+    };
+    p.spawn(yield_on, std::ref(timer), std::ref(has_run), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 1, "run");
+}
+
+MODEL("pool of two: what a timer runs waits for a function that its worker has taken in join()", whole_pool(2, 0).at_random(20'000)) {
+    using model::model_driver;
+    model_driver::set_time(model_driver::beginning);
+    pool p(2);
+    model::event begun, has_run;
+    blocking_timer timer(has_run);
+    int ends = 0;
+    auto join_two = [](blocking_timer& armed_here, model::event& other_begun, model::event& told, int& ended) -> peal::task<> {
+        const auto now = model_driver::beginning;
+        model::check(peal::rt::this_wheel()->arm(armed_here, now + std::chrono::seconds(1), now), "armed");
+        peal::join(
+            [&] {
+                other_begun.await();
+                model_driver::set_time(now + std::chrono::seconds(2));
+            },
+            [&] {
+                other_begun.raise();
+                peal::join([] {}, [&] { told.raise(); });
+            });
+        ++ended;
+        co_return;
+    };
+    p.spawn(join_two, std::ref(timer), std::ref(begun), std::ref(has_run), std::ref(ends));
+    p.shut_down();
+    model::check(ends == 1, "run");
 }
 
 // ---- operations ----------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Models of timers: disarmed by another thread while they fire, and what stands on them: sleeping, a limit on one operation, a limit on a
-// task. The worker behind the seam (its wheel, its clock) is this file's: one owner, who arms and advances.
+// Models of timers: disarmed by another thread while they fire, fired by another thread for an owner that does not come to it, and what stands on them:
+// sleeping, a limit on one operation, a limit on a task. The worker behind the seam (its wheel, its clock) is this file's: one owner, who arms and advances.
 
 #include <optional>
 
@@ -68,6 +68,11 @@ class with_owner {
     ~with_owner() { owner = nullptr; }
     void time_passes() {
         state_.timers.advance(begin + 1s);
+        run_woken();
+    }
+    /// Another thread, for the owner.
+    void time_is_seen_to_pass() {
+        state_.timers.advance_for_owner(begin + 1s);
         run_woken();
     }
     peal::rt::wheel& timers() { return state_.timers; }
@@ -139,6 +144,34 @@ MODEL("wheel: the owner arms while another thread disarms", settings().preempt(4
     model::check(a.count == (disarmed ? 0 : 1) && b.count == 1 && wheel.size() == 0, "one of two, and the other");
 }
 
+MODEL("wheel: another advances while the owner arms, goes on to its next item, and advances", settings().preempt(3).stale(3)) {
+    peal::rt::wheel wheel;
+    counted_timer a, b;
+    int seen_within = 0;
+    model::check(wheel.arm(a, begin + 1ms, begin), "armed");
+    wheel.begin_item();
+    model::parallel(
+        [&] {
+            wheel.arm_soon(b, begin + 1ms, begin);
+            seen_within = b.count;  // a race, if others fired it
+            wheel.begin_item();
+            wheel.advance(begin + 1s);
+        },
+        [&] { wheel.advance_for_owner(begin + 1s); });
+    wheel.advance(begin + 2s);  // it may have been put off to the tick after another's time
+    model::check(a.count == 1 && b.count == 1 && seen_within == 0 && wheel.size() == 0, "each once, and none within its item");
+}
+
+MODEL("wheel: disarmed while its owner and another fire it", settings().preempt(3).stale(2)) {
+    peal::rt::wheel wheel;
+    counted_timer a, b;
+    model::check(wheel.arm(a, begin + 1ms, begin) && wheel.arm(b, begin + 1ms, begin), "armed");
+    wheel.begin_item();
+    bool disarmed = false;
+    model::parallel([&] { wheel.advance(begin + 1s); }, [&] { wheel.advance_for_owner(begin + 1s); }, [&] { disarmed = wheel.disarm(a); });
+    model::check(a.count == (disarmed ? 0 : 1) && b.count == 1 && wheel.size() == 0, "one of two, and the other");
+}
+
 // ---- sleeping ---------------------------------------------------------------------------------------------------------------------------
 
 MODEL("sleep: stopped while its time is over", settings().preempt(4).stale(3)) {
@@ -159,6 +192,22 @@ MODEL("sleep: stopped while its time is over", settings().preempt(4).stale(3)) {
             seam.time_passes();
         },
         [&] { a.request_stop(), run_woken(); });
+    model::check(a.has_ended() && seam.timers().size() == 0, "awake");
+}
+
+MODEL("sleep: begun while another fires for the owner", settings().preempt(4).stale(3)) {
+    with_owner seam;
+    auto sleep = []() -> peal::task<> { co_await peal::sleep_for(1ms); };
+    started_task a(sleep);
+    model::parallel(
+        [&] {
+            seam.timers().begin_item();
+            a.start();
+            seam.timers().begin_item();
+            run_woken();
+        },
+        [&] { seam.time_is_seen_to_pass(); });
+    seam.time_passes();
     model::check(a.has_ended() && seam.timers().size() == 0, "awake");
 }
 
@@ -191,6 +240,43 @@ void happens_and_is_stopped_while_time_is_over(peal::task<> (*limited)(peal::eve
     model::check(a.has_ended() && how != 0 && seam.timers().size() == 0, "one of three");
 }
 
+/// Nothing happens: its time is over, whoever says so, and whenever.
+void another_fires_while_it_begins(peal::task<> (*limited)(peal::event&, int&)) {
+    with_owner seam;
+    peal::event never;
+    int how = 0;
+    started_task a(limited, std::ref(never), std::ref(how));
+    model::parallel(
+        [&] {
+            seam.timers().begin_item();
+            a.start();
+            seam.timers().begin_item();
+            run_woken();
+        },
+        [&] { seam.time_is_seen_to_pass(); });
+    seam.time_passes();
+    model::check(a.has_ended() && how == 2 && seam.timers().size() == 0, "in time");
+}
+
+/// One of the two.
+void happens_while_another_fires(peal::task<> (*limited)(peal::event&, int&)) {
+    with_owner seam;
+    peal::event happened;
+    int how = 0;
+    started_task a(limited, std::ref(happened), std::ref(how));
+    seam.timers().begin_item();
+    a.start();
+    model::parallel(
+        [&] {
+            seam.timers().begin_item();
+            happened.set();
+            run_woken();
+        },
+        [&] { seam.time_is_seen_to_pass(); });
+    seam.time_passes();
+    model::check(a.has_ended() && (how == 1 || how == 2) && seam.timers().size() == 0, "one of two");
+}
+
 peal::task<> wait_limited(peal::event& awaited, int& how) {
     try {
         co_await peal::timeout(1ms, awaited.wait());
@@ -205,6 +291,10 @@ MODEL("timeout of one operation: it happens while the time is over", settings().
 MODEL("timeout of one operation: stopped, and it happens, while the time is over", settings().preempt(2).stale(1)) {
     happens_and_is_stopped_while_time_is_over(wait_limited);
 }
+
+MODEL("timeout of one operation: begun while another fires for the owner", settings().preempt(4).stale(3)) { another_fires_while_it_begins(wait_limited); }
+
+MODEL("timeout of one operation: it happens while another fires for the owner", settings().preempt(4).stale(3)) { happens_while_another_fires(wait_limited); }
 
 // ---- a limit on a task --------------------------------------------------------------------------------------------------------------------
 
@@ -224,5 +314,9 @@ MODEL("timeout of a task: it ends while the time is over", settings().preempt(4)
 MODEL("timeout of a task: stopped, and it ends, while the time is over", settings().preempt(2).stale(1)) {
     happens_and_is_stopped_while_time_is_over(wait_limited_task);
 }
+
+MODEL("timeout of a task: begun while another fires for the owner", settings().preempt(4).stale(2)) { another_fires_while_it_begins(wait_limited_task); }
+
+MODEL("timeout of a task: it happens while another fires for the owner", settings().preempt(4).stale(2)) { happens_while_another_fires(wait_limited_task); }
 
 }  // namespace

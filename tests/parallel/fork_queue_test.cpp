@@ -106,6 +106,20 @@ class thief {
 
 }  // namespace
 
+TEST_CASE("fork_queue: what is left when its owner takes one otherwise than back is for others, too") {
+    owner one;
+    one.push_many(9);
+    while (one.queue.steal(wanted::any) != nullptr) {
+    }
+    REQUIRE_FALSE(one.queue.has_public());
+    REQUIRE_FALSE(one.queue.empty());
+    CHECK(number_of(one.queue.pop()) == 8);
+    CHECK(one.queue.has_public());
+    int left = 0;
+    while (one.queue.pop() != nullptr) ++left;
+    CHECK(left > 3);
+}
+
 TEST_CASE("fork_queue: gives nothing when it is empty") {
     owner mine;
     numbered never_pushed(0);

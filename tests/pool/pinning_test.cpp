@@ -263,7 +263,9 @@ TEST_CASE("pinning: tasks that slept are woken at their worker, and are stolen f
         std::this_thread::sleep_for(100ms);
     };
     std::atomic<int> asleep{0}, awake{0};
-    peal::pool pool(peal::pool_options(2));
+    peal::pool_options options(2);
+    options.rescue_after = 0ns;  // else worker 1 fires its timers, and wakes both
+    peal::pool pool(options);
     auto first = pool.spawn(sleep, pool, std::ref(asleep), std::ref(awake));
     auto second = pool.spawn(sleep, pool, std::ref(asleep), std::ref(awake));
     REQUIRE(support::busy_until([&] { return asleep == 2; }));

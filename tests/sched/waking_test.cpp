@@ -69,7 +69,11 @@ class sleeping_driver final : public support::null_driver {
 class serving_driver final : public support::null_driver {
   public:
     using null_driver::null_driver;
-    void serve(int fd) noexcept { note_served(fd); }
+    void serve(int fd, peal::detail::operation_kind kind = peal::detail::operation_kind::receive) noexcept {
+        peal::detail::void_operation operation(kind);
+        operation.fd = fd;
+        note_served(operation);
+    }
 };
 
 class workers {
@@ -191,6 +195,11 @@ TEST_CASE("waking: a driver tells few peers that answer each other from many") {
     CHECK_FALSE(driver.serves_few());
     for (int i = 0; i < 1000; ++i) driver.serve(-1);  // no descriptor: says nothing
     CHECK_FALSE(driver.serves_few());
+    for (int i = 0; i < 1000; ++i) driver.serve(10, peal::detail::operation_kind::send);  // answers say nothing
+    CHECK_FALSE(driver.serves_few());
     for (int i = 0; i < 20; ++i) driver.serve(10);
+    CHECK(driver.serves_few());
+    for (int i = 0; i < 1000; ++i) driver.serve(10 + i % 64);
+    for (int i = 0; i < 20; ++i) driver.note_short_idle();  // work comes, and not from there
     CHECK(driver.serves_few());
 }

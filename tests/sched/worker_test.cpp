@@ -3,22 +3,32 @@
 // The workers of a pool: none sleeps while a task waits for somebody to run it, and one that waits in the destructor of a scope runs
 // what it must, keeps what it may not run, and holds up nobody else.
 
+#include <sys/socket.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <stop_token>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include <peal/combine/timeout.hpp>
 #include <peal/net/tcp.hpp>
+#include <peal/parallel/join.hpp>
 #include <peal/pool/pool.hpp>
+#include <peal/sync/event.hpp>
 #include <peal/task/as_result.hpp>
+#include <peal/task/blocking.hpp>
 #include <peal/task/scope.hpp>
 #include <peal/task/sync_wait.hpp>
+#include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>
 
 #include "support/busy_until.hpp"
 #include "support/catch.hpp"
+#include "support/ends.hpp"
 #include "support/sanitized.hpp"
 #include "support/sockets.hpp"
 #include "support/stopper.hpp"
@@ -332,4 +342,188 @@ TEST_CASE("worker: what the destructor of a scope has stolen beyond what it runs
     pool.run(std::ref(leaves));
     CHECK(busy_until([&] { return in_time.load(); }));  // written when the worker that is blocked comes back
     CHECK(busy_until([&] { return rest_has_run.load() == 2; }));
+}
+
+// ---- timers that run code of the program ----------------------------------------------------------------------------------------
+
+namespace {
+
+/// Nobody stands in for anybody: what is seen is what the workers themselves see to.
+peal::pool_options two_alone() {
+    peal::pool_options options(2);
+    options.rescue_after = 0ns;
+    return options;
+}
+
+/// On worker 0, a timer that fires at `when` and runs `callback` then, there.
+template <class Callback>
+peal::task<> fire_at(peal::pool& pool, peal::clock::time_point when, Callback callback) {
+    co_await pool.schedule_on(0);
+    auto call = peal::blocking([callback](std::stop_token stop) {
+        std::atomic<bool> over{false};
+        std::stop_callback at_stop(stop, [&] {
+            callback();
+            over = true;
+        });
+        while (!over) std::this_thread::sleep_for(1ms);
+    });
+    auto limited = peal::timeout_at(when, std::move(call));
+    static_cast<void>(co_await peal::as_result(limited));
+}
+
+void compute_until(peal::clock::time_point when) {
+    while (peal::clock::now() < when) {
+    }
+}
+
+peal::task<> read_and_tell(peal::pool& pool, peal::net::tcp_stream& from, std::atomic<bool>& told) {
+    co_await pool.schedule_on(0);
+    std::array<std::byte, 1> buffer;
+    static_cast<void>(co_await from.read(buffer));
+    told = true;
+}
+
+void write_one(peal::net::tcp_stream& to) {
+    const char one = 'x';
+    CHECK(::send(to.native_handle(), &one, 1, 0) == 1);
+}
+
+}  // namespace
+
+TEST_CASE("worker: a timer that fires in the destructor of a scope does not hold up what came from the ring") {
+    peal::pool pool(two_alone());
+    auto [near, far] = support::local_pair();
+    std::atomic<bool> heard{false};
+    bool was_run = false;
+    const auto begin = peal::clock::now() + 20ms;
+    auto wait = [&heard, &was_run] { was_run = busy_until([&heard] { return heard.load(); }); };
+    auto timer = pool.spawn(fire_at<decltype(wait)>, std::ref(pool), begin + 10ms, wait);
+    auto reading = pool.spawn(read_and_tell, std::ref(pool), std::ref(near), std::ref(heard));
+    auto keep = [](peal::pool& its, peal::clock::time_point until) -> peal::task<> {
+        co_await its.schedule_on(1);
+        compute_until(until);
+    };
+    auto wait_in_destructor = [keep, begin](peal::pool& its, peal::net::tcp_stream& to) -> peal::task<> {
+        co_await peal::sleep_until(begin);
+        co_await its.schedule_on(0);
+        peal::scope children;
+        children.spawn(keep, std::ref(its), begin + 30ms);
+        compute_until(begin + 5ms);
+        write_one(to);
+        compute_until(begin + 15ms);  // the completion and the timer are there together, and the child is not
+    };
+    pool.run(wait_in_destructor, std::ref(pool), std::ref(far));
+    pool.run(support::take<void>, std::move(reading));
+    pool.run(support::take<void>, std::move(timer));
+    CHECK(was_run);
+}
+
+TEST_CASE("worker: a timer that fires in join() does not hold up what came from the ring") {
+    peal::pool pool(two_alone());
+    auto [near, far] = support::local_pair();
+    std::atomic<bool> heard{false};
+    bool was_run = false;
+    const auto begin = peal::clock::now() + 20ms;
+    auto wait = [&heard, &was_run] { was_run = busy_until([&heard] { return heard.load(); }); };
+    auto timer = pool.spawn(fire_at<decltype(wait)>, std::ref(pool), begin + 10ms, wait);
+    auto reading = pool.spawn(read_and_tell, std::ref(pool), std::ref(near), std::ref(heard));
+    auto join_two = [begin](peal::pool& its, peal::net::tcp_stream& to) -> peal::task<> {
+        co_await peal::sleep_until(begin);
+        co_await its.schedule_on(0);
+        peal::join(
+            [&] {
+                compute_until(begin + 5ms);
+                write_one(to);
+                compute_until(begin + 15ms);
+            },
+            [&] { compute_until(begin + 30ms); });
+    };
+    pool.run(join_two, std::ref(pool), std::ref(far));
+    pool.run(support::take<void>, std::move(reading));
+    pool.run(support::take<void>, std::move(timer));
+    CHECK(was_run);
+}
+
+TEST_CASE("worker: a task that yields is not held up by what a timer runs") {
+    peal::pool pool(two_alone());
+    std::atomic<bool> in_callback{false};
+    std::atomic<unsigned> turns{0};
+    bool was_run = false;
+    auto wait = [&] {
+        const unsigned before = turns;
+        in_callback = true;
+        was_run = busy_until([&] { return turns > before + 2; });
+    };
+    auto timer = pool.spawn(fire_at<decltype(wait)>, std::ref(pool), peal::clock::now() + 20ms, wait);
+    auto yield_on = [&](peal::pool& its) -> peal::task<> {
+        co_await its.schedule_on(0);
+        for (unsigned left = 100; left != 0;) {
+            ++turns;
+            co_await peal::yield();
+            if (in_callback) --left;
+        }
+    };
+    auto yielding = pool.spawn(yield_on, std::ref(pool));
+    pool.run(support::take<void>, std::move(timer));
+    pool.run(support::take<void>, std::move(yielding));
+    CHECK(was_run);
+}
+
+TEST_CASE("worker: timers that are due do not wait for what another one runs: their tasks end meanwhile") {
+    peal::pool pool(two_alone());
+    std::atomic<bool> in_callback{false}, ended{false};
+    bool was_run = false;
+    auto wait = [&] {
+        in_callback = true;
+        was_run = busy_until([&] { return ended.load(); });
+    };
+    const auto when = peal::clock::now() + 20ms;
+    peal::event happened;
+    auto wait_limited = [&](peal::pool& its) -> peal::task<> {
+        co_await its.schedule_on(0);
+        auto waiting = happened.wait();
+        auto limited = peal::timeout_at(when, waiting);
+        static_cast<void>(co_await peal::as_result(limited));
+        ended = true;
+    };
+    // Both are due in the same look: the one that was armed later fires first.
+    auto second = pool.spawn(wait_limited, std::ref(pool));
+    auto first = pool.spawn(fire_at<decltype(wait)>, std::ref(pool), when, wait);
+    auto tell = [&](peal::pool& its) -> peal::task<> {
+        co_await its.schedule_on(1);
+        busy_until([&] { return in_callback || ended; });
+        happened.set();
+    };
+    pool.run(tell, std::ref(pool));
+    pool.run(support::take<void>, std::move(first));
+    pool.run(support::take<void>, std::move(second));
+    CHECK(was_run);
+}
+
+TEST_CASE("worker: what was woken in the destructor of a scope does not wait for whoever goes on after it") {
+    peal::pool pool(two_alone());
+    for (int round = 0; round < 10; ++round) {
+        peal::event happened;
+        std::atomic<bool> ran{false};
+        auto wait = [&]() -> peal::task<> {
+            co_await happened.wait();
+            ran = true;
+        };
+        auto waiting = pool.spawn(wait);
+        auto wake_on = [&](peal::pool& its) -> peal::task<> {
+            co_await its.schedule_on(0);
+            happened.set();
+        };
+        auto go_on = [&](peal::pool& its) -> peal::task<bool> {
+            co_await its.schedule_on(0);
+            {
+                peal::scope children;
+                children.spawn(wake_on, std::ref(its));
+                std::this_thread::sleep_for(1ms);  // the other worker sleeps, mostly
+            }
+            co_return busy_until([&] { return ran.load(); });
+        };
+        CHECK(pool.run(go_on, std::ref(pool)));
+        pool.run(support::take<void>, std::move(waiting));
+    }
 }

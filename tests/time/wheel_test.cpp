@@ -3,6 +3,7 @@
 #include "time/wheel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -35,7 +36,7 @@ class probe final : public peal::detail::timer {
     bool disarmed = false;       // whether that succeeded
     wheel* of = nullptr;
 
-    static inline unsigned fired_so_far = 0;
+    static inline std::atomic<unsigned> fired_so_far{0};
 
   private:
     static void fired(timer& self) noexcept {
@@ -154,25 +155,106 @@ TEST_CASE("wheel: disarm takes first, middle and last of a slot") {
     }
 }
 
-TEST_CASE("wheel: a fire may disarm another timer: one that is due fires all the same, a later one does not") {
+TEST_CASE("wheel: a fire may disarm another timer, be that due already or not") {
     wheel timers;
     probe first;
     probe due_too;
+    probe third;
     probe later;
     time_point now = at_tick(5);
     REQUIRE(timers.arm(first, now + nanoseconds(tick), now));
     REQUIRE(timers.arm(due_too, now + nanoseconds(2 * tick), now));
+    REQUIRE(timers.arm(third, now + nanoseconds(3 * tick), now));
     REQUIRE(timers.arm(later, now + 1s, now));
     first.of = &timers;
     first.disarms = &due_too;
-    due_too.of = &timers;
-    due_too.disarms = &later;
-    CHECK(timers.advance(now + nanoseconds(2 * tick)) == 2);
-    CHECK_FALSE(first.disarmed);
-    CHECK(due_too.fires == 1);
-    CHECK(due_too.disarmed);
+    third.of = &timers;
+    third.disarms = &later;
+    CHECK(timers.advance(now + nanoseconds(3 * tick)) == 2);
+    CHECK(first.disarmed);
+    CHECK(due_too.fires == 0);
+    CHECK(third.disarmed);
     CHECK(timers.advance(now + 2s) == 0);
     CHECK(later.fires == 0);
+    CHECK(timers.size() == 0);
+}
+
+// ---- by others ----------------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("wheel: others fire what was armed in an earlier item, and keep the rest for the owner") {
+    wheel timers;
+    probe earlier;
+    probe now_armed;
+    time_point now = at_tick(5);
+    REQUIRE(timers.arm(earlier, now + 1ms, now));
+    timers.begin_item();
+    REQUIRE(timers.arm(now_armed, now + 1ms, now));
+    CHECK(timers.advance_for_owner(now) == 0);
+    CHECK(timers.advance_for_owner(now + 2ms) == 1);
+    CHECK(earlier.fires == 1);
+    CHECK(now_armed.fires == 0);
+    CHECK(timers.size() == 1);
+    CHECK(timers.next_advance() <= now + 2ms);  // the owner need not wait for anything
+    CHECK(timers.advance_for_owner(now + 3ms) == 0);
+
+    SECTION("the owner comes to it") { CHECK(timers.advance(now + 3ms) == 1); }
+    SECTION("the owner comes to it by a clock that was read before the others'") { CHECK(timers.advance(now + 1ms) == 1); }
+    SECTION("the item is over, others fire it") {
+        timers.begin_item();
+        CHECK(timers.advance_for_owner(now + 3ms) == 1);
+    }
+    SECTION("more is kept in another item") {
+        timers.begin_item();
+        probe third;
+        REQUIRE(timers.arm(third, now + 5ms, now));
+        CHECK(timers.advance_for_owner(now + 6ms) == 1);
+        CHECK(now_armed.fires == 1);
+        CHECK(third.fires == 0);
+        CHECK(timers.disarm(third));
+    }
+    SECTION("it is disarmed") {
+        CHECK(timers.disarm(now_armed));
+        CHECK_FALSE(timers.disarm(now_armed));
+        now_armed.fires = 1;  // for what follows
+    }
+    CHECK(now_armed.fires == 1);
+    CHECK(timers.size() == 0);
+    CHECK(timers.next_advance() == wheel::never);
+}
+
+TEST_CASE("wheel: others fire in order, and what is kept is fired in order") {
+    wheel timers;
+    std::vector<probe> probes(100);
+    time_point now = at_tick(5);
+    auto deadline = [now](std::size_t i) { return now + nanoseconds(tick * static_cast<std::int64_t>(1 + i)); };
+    for (std::size_t i = 0; i < 100; i += 2) REQUIRE(timers.arm(probes[i], deadline(i), now));
+    timers.begin_item();
+    for (std::size_t i = 1; i < 100; i += 2) REQUIRE(timers.arm(probes[i], deadline(i), now));
+    CHECK(timers.advance_for_owner(now + 1s) == 50);
+    CHECK(timers.advance(now + 1s) == 50);
+    bool in_order = true;
+    for (std::size_t i = 2; i < 100; ++i) in_order = in_order && probes[i - 2].order < probes[i].order;
+    CHECK(in_order);
+}
+
+TEST_CASE("wheel: an owner whose clock was read before others advanced arms what is over at once, or not at all") {
+    wheel timers;
+    probe other;
+    probe one;
+    time_point now = at_tick(5);
+    REQUIRE(timers.arm(other, now + 1h, now));
+    CHECK(timers.advance_for_owner(now + 1s) == 0);
+    CHECK_FALSE(timers.arm(one, now + 1ms, now));
+    CHECK_FALSE(timers.disarm(one));
+    timers.arm_soon(one, now + 1ms, now);
+    CHECK(timers.advance(now + 1s) == 0);  // in the next tick
+    CHECK(timers.advance(now + 1s + nanoseconds(tick)) == 1);
+    timers.arm_soon(one, now - 1ms, now + 2s);
+    CHECK(timers.advance(now + 2s + nanoseconds(tick)) == 1);
+    timers.arm_soon(one, now + 5s, now + 3s);
+    CHECK(timers.advance(now + 5s - 1ns) == 0);
+    CHECK(timers.advance(now + 5s + nanoseconds(tick)) == 1);
+    CHECK(timers.disarm(other));
 }
 
 TEST_CASE("wheel: deadlines years away, and the end of time") {
@@ -232,13 +314,19 @@ class model_run {
     explicit model_run(std::uint64_t seed) : random_(seed), now_(at_ns(static_cast<std::int64_t>(draw(std::uint64_t{1} << 50)))) {}
 
     void step() {
-        switch (draw(10)) {
+        switch (draw(14)) {
             case 0: case 1: case 2: case 3: return arm();
             case 4: case 5: return disarm();
             case 6: case 7: return advance_to(now_ + nanoseconds(span(30)));
             case 8: {
                 time_point next = timers_.next_advance();
                 return advance_to(next == wheel::never ? now_ : next);
+            }
+            case 9: return timers_.begin_item();
+            case 10: case 11: return others_advance_to(now_ + nanoseconds(span(30)));
+            case 12: {
+                time_point next = timers_.next_advance();
+                return others_advance_to(next == wheel::never ? now_ : next);
             }
             default: return advance_to(now_);
         }
@@ -271,14 +359,32 @@ class model_run {
         armed_.erase(chosen);
         check();
     }
+    bool is_due(time_point deadline) const { return at_tick(tick_after(deadline)) <= now_; }
     void advance_to(time_point when) {
         now_ = std::max(now_, when);
         std::size_t fired = timers_.advance(now_);
         std::size_t expected = 0;
-        while (!armed_.empty() && at_tick(tick_after(armed_.begin()->first)) <= now_) {
+        while (!armed_.empty() && is_due(armed_.begin()->first)) {
             REQUIRE(armed_.begin()->second->fires == 1);
             armed_.erase(armed_.begin());
             ++expected;
+        }
+        REQUIRE(fired == expected);
+        check();
+    }
+    void others_advance_to(time_point when) {
+        now_ = std::max(now_, when);
+        std::size_t fired = timers_.advance_for_owner(now_);
+        std::size_t expected = 0;
+        for (auto each = armed_.begin(); each != armed_.end() && is_due(each->first);) {
+            const bool is_owners = each->second->item == timers_.item();
+            REQUIRE(each->second->fires == (is_owners ? 0 : 1));
+            if (is_owners) {
+                ++each;
+            } else {
+                each = armed_.erase(each);
+                ++expected;
+            }
         }
         REQUIRE(fired == expected);
         check();
@@ -290,8 +396,8 @@ class model_run {
         if (armed_.empty()) {
             REQUIRE(next == wheel::never);
         } else {
-            REQUIRE(next > at_tick(now_.time_since_epoch().count() / tick));
-            REQUIRE(next <= at_tick(tick_after(armed_.begin()->first)));
+            REQUIRE((next > at_tick(now_.time_since_epoch().count() / tick)) == !is_due(armed_.begin()->first));
+            REQUIRE(next <= std::max(now_, at_tick(tick_after(armed_.begin()->first))));
         }
     }
 
@@ -309,6 +415,59 @@ TEST_CASE("wheel: does what a sorted map does, for random armings, disarmings an
     model_run run(seed);
     for (int i = 0; i < 3000; ++i) run.step();
     run.finish();
+}
+
+TEST_CASE("wheel: one disarms, others advance, while the owner arms and advances: each timer fires or was disarmed, never both, and none too soon") {
+    wheel timers;
+    constexpr std::size_t count = 20'000;
+    std::vector<probe> probes(count);
+    std::vector<char> disarmed(count, 0);
+    std::atomic<std::size_t> armed{0};
+    std::atomic<std::int64_t> clock{tick};
+    std::atomic<bool> over{false};
+    std::thread disarmer([&] {
+        for (std::size_t i = 0; i < count; i += 3) {
+            while (armed.load() <= i) std::this_thread::yield();
+            disarmed[i] = timers.disarm(probes[i]);
+        }
+    });
+    std::vector<std::thread> others;
+    std::atomic<std::size_t> fired{0};
+    for (int i = 0; i < 2; ++i) {
+        others.emplace_back([&] {
+            while (!over.load()) {
+                const std::int64_t now = clock.load();
+                fired += timers.advance_for_owner(at_ns(now));
+                std::this_thread::yield();
+            }
+        });
+    }
+    std::size_t too_soon = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        timers.begin_item();
+        time_point now = at_ns(clock.load());
+        timers.arm_soon(probes[i], now + nanoseconds(tick * static_cast<std::int64_t>(i % 7)), now);
+        armed = i + 1;
+        clock += 3 * tick;
+        if (i % 64 == 0) std::this_thread::yield();  // to be fired now would be within this item
+        if (probes[i].fires != 0) ++too_soon;
+        if (i % 5 == 0) fired += timers.advance(at_ns(clock.load()));
+    }
+    disarmer.join();
+    over = true;
+    for (auto& other : others) other.join();
+    clock += 100 * tick;
+    fired += timers.advance(at_ns(clock.load()));
+    std::size_t wrong = 0;
+    std::size_t stopped = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (probes[i].fires + disarmed[i] != 1) ++wrong;
+        if (disarmed[i]) ++stopped;
+    }
+    CHECK(wrong == 0);
+    CHECK(too_soon == 0);
+    CHECK(fired + stopped == count);
+    CHECK(timers.size() == 0);
 }
 
 TEST_CASE("wheel: disarm by another thread against the owner's advance: each timer fires or was disarmed, never both") {

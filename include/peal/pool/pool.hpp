@@ -49,6 +49,19 @@ enum class ring_mode : unsigned char {
                 // gives a shared ring
 };
 
+/// A task that keeps its worker: it computes, or blocks the thread, and awaits nothing. Its worker's other tasks and its ring are served by others meanwhile.
+class PEAL_EXPORT stall {
+  public:
+    stall() {}
+    std::string pool;                     // name of the pool
+    unsigned worker = 0;                  // size() stands for the spare worker
+    std::chrono::nanoseconds length{0};   // until now
+    std::string task;                     // its name; "" if it has none, or cannot be seen
+    std::string spawned_at;               // "file:line"; "" if it is not known
+    bool all_workers = false;             // all of the pool are kept by such tasks
+    std::string to_string() const;
+};
+
 /// How a pool is made. Set what you need; the rest has sensible values.
 class pool_options {
   public:
@@ -78,6 +91,18 @@ class pool_options {
     /// Gets the exception of a task that nobody awaits. Default: one line on standard error, at most ten per second.
     /// Called in a worker, or by the thread that drops the handle of a task that has failed already; must not throw.
     std::function<void(std::exception_ptr failure, const context& task)> on_unhandled;
+
+    // A worker that does not come back from a task. After `rescue_after` (0: never; else at least 200 us) other workers steal what waits for it, submit to its
+    // ring, take its completions and fire its timers; if all workers are kept, one more serves for that time (this_worker::index() gives size() there, and so
+    // do the callbacks, when it serves for the first time). What is pinned to it (schedule_on) waits, and so do limits that the task itself has set since it was resumed. It takes two threads
+    // that sleep while all is well, a ring, and a descriptor per worker. ring_mode::exclusive: only the queue.
+    std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(1);
+    bool spare_worker = true;
+    /// Gets what is told of it after `report_after` (0: never), once for each time. Default: a line on standard error, at most one per second, and the environment
+    /// may say after how many milliseconds: PEAL_STALL_MS, 0 for never. Called in a thread of the pool's own, which rescues nobody meanwhile: must not throw, block,
+    /// or end the pool. Time that the worker's thread waits for a CPU does not count.
+    std::chrono::nanoseconds report_after = std::chrono::milliseconds(10);
+    std::function<void(const stall&)> on_stall;
 
     std::chrono::milliseconds drain_timeout{2000};  // shutdown: tasks may end by themselves so long
     std::chrono::milliseconds stop_timeout{5000};   // shutdown: then they are asked to stop and may take so long
@@ -239,8 +264,8 @@ class PEAL_EXPORT pool {
     /// `co_await pool.offload(fn, args...)` calls a plain function on a worker of this pool. Its result or exception comes back,
     /// and so does the caller: to the pool it came from. (Called in this pool, it goes on where the function ran.)
     ///
-    /// Fairness: the function keeps its worker until it returns. One that computes for more than a millisecond belongs on another pool than the one that serves
-    /// I/O, or is divided: fork_join(), parallel_for(), yield().
+    /// Fairness: the function keeps its worker until it returns, and others do that one's work meanwhile (pool_options::rescue_after). One that computes for more than
+    /// a millisecond belongs on another pool than the one that serves I/O, or is divided: fork_join(), parallel_for(), yield().
     template <class Function, class... Arguments>
     auto offload(Function&& function, Arguments&&... arguments) {
         static_assert(detail::can_be_kept<Function, Arguments...>,

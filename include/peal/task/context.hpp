@@ -37,6 +37,7 @@
 #include <peal/task/share.hpp>
 
 namespace peal::rt {
+class glance;
 class scheduler;
 }
 
@@ -158,6 +159,8 @@ class PEAL_EXPORT context {
 
     /// The spawned task that this is, or is a part of.
     const detail::spawned_context& root() const noexcept { return *task_; }
+    /// Where that is kept, for who must not touch the object itself (runtime/task/glance.hpp).
+    static const detail::spawned_context* context::*root_member() noexcept { return &context::task_; }
 
     /// Called by the outermost coroutine when it has ended, on the thread that ran it. May destroy `*this`. Gives the coroutine that
     /// goes on with this thread; null if none does.
@@ -268,6 +271,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
   private:
     friend class task_list;
+    friend class rt::glance;
     friend class rt::scheduler;
     friend class peal::stop_handle;
 

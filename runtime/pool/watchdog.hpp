@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// watchdog: a thread of a pool that sleeps while its workers come back from their tasks in time. One that does not is held up: others stand in for it
+// (sched/README.md, "A worker that does not come back"), and it is reported.
+//
+// It hears of that by the worker's alarm (sched/alarm.hpp). While a worker is held up it looks at it again and again: whether it has come back, whether all of
+// them are held up (then a spare worker is called), and whether it is time for a report.
+//
+// Threads: made before the workers, and ended before them by whoever made it. `stalls_` is the watchdog thread's.
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../base/own_descriptor.hpp"
+#include "../base/thread.hpp"
+#include "../sched/alarm.hpp"
+#include "../sched/scheduler.hpp"
+
+namespace peal {
+class stall;
+}
+
+namespace peal::rt {
+
+class watchdog {
+  public:
+    struct settings {
+        std::string name;                     // the pool's
+        std::chrono::nanoseconds patience;    // then others stand in
+        std::chrono::nanoseconds report_after;  // 0: never
+        std::function<void(const stall&)> on_stall;
+    };
+    /// Gives each worker its alarm. Throws std::system_error if there is no thread or descriptor for it.
+    watchdog(scheduler& watched, settings settings);
+    watchdog(const watchdog&) = delete;
+    watchdog& operator=(const watchdog&) = delete;
+    ~watchdog() { end(); }
+
+    /// From then on it looks at nobody. Idempotent; one thread at a time.
+    void end() noexcept;
+
+  private:
+    class descriptor {
+      public:
+        explicit descriptor(int fd, const char* what);
+        descriptor(const descriptor&) = delete;
+        descriptor& operator=(const descriptor&) = delete;
+        ~descriptor();
+        int get() const noexcept { return fd_; }
+
+      private:
+        const int fd_;
+    };
+    struct watched_worker {
+        explicit watched_worker(std::chrono::nanoseconds patience) : bell(patience) {}
+        alarm bell;
+        bool is_followed = false;                            // until it is back, or asleep
+        std::chrono::steady_clock::time_point away_since{};  // the last stall
+        std::chrono::nanoseconds ran_before{};               // CPU time of the thread when that was seen first
+        bool is_reported = false;
+    };
+
+    void run() noexcept;
+    void look() noexcept;
+    bool is_away(unsigned index);
+    void report(unsigned index, std::chrono::nanoseconds length);
+
+    scheduler& scheduler_;
+    const settings settings_;
+    std::vector<std::unique_ptr<watched_worker>> workers_;
+    descriptor bells_;  // an epoll: all alarms, and end_
+    descriptor end_;
+    alarm again_;       // rings while somebody is followed
+    std::chrono::steady_clock::time_point last_line_{};
+    unsigned long left_out_ = 0;
+    std::optional<detail::thread> thread_;
+};
+
+}  // namespace peal::rt
