@@ -64,5 +64,6 @@
 #include <peal/task/stop_token.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
+#include <peal/task/unhandled.hpp>
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>

@@ -56,6 +56,7 @@ rt::scheduler_settings settings_of(const pool_options& options, std::function<vo
     settings.name = options.name;
     settings.on_worker_start = options.on_worker_start;
     settings.on_worker_stop = options.on_worker_stop;
+    settings.unhandled = options.unhandled;
     settings.on_unhandled = options.on_unhandled;
     settings.has_spare = options.spare_worker && options.rescue_after.count() != 0;
     return settings;

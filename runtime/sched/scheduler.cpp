@@ -286,11 +286,21 @@ task_counts scheduler::counts() const noexcept {
 }
 
 void scheduler::report_unhandled(std::exception_ptr failure, const context& task) noexcept {
+    if (settings_.unhandled == unhandled::count) return;
+    bool is_told = false;
     if (settings_.on_unhandled) {
-        settings_.on_unhandled(std::move(failure), task);
-    } else {
-        rt::report_unhandled(std::move(failure), task, nullptr);
+        try {
+            settings_.on_unhandled(failure, task);
+            is_told = true;
+        } catch (const std::exception& own) {
+            std::fprintf(stderr, "peal: on_unhandled of pool '%s' has failed itself: %s\n", settings_.name.c_str(), own.what());
+        } catch (...) {
+            std::fprintf(stderr, "peal: on_unhandled of pool '%s' has failed itself\n", settings_.name.c_str());
+        }
     }
+    if (!is_told) rt::report_unhandled(std::move(failure), task, nullptr);
+    if (settings_.unhandled == unhandled::stop) request_stop_all();
+    if (settings_.unhandled == unhandled::terminate) std::terminate();
 }
 
 bool scheduler::report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept {
@@ -421,14 +431,21 @@ void report_unhandled(std::exception_ptr failure, const context& task, scheduler
         ++left_out;
         return;
     }
-    bool has_name = task.name()[0] != '\0';
-    const char* who[] = {has_name ? "task '" : "an unnamed task", task.name(), has_name ? "'" : ""};
+    const bool has_name = task.name()[0] != '\0';
+    const char* named[] = {has_name ? "task '" : "an unnamed task", task.name(), has_name ? "'" : ""};
+    const std::source_location& where = task.spawn_location();
+    char who[1024];  // no memory is asked for
+    if (where.line() != 0) {
+        std::snprintf(who, sizeof who, "%s%s%s (spawned at %s:%u)", named[0], named[1], named[2], where.file_name(), static_cast<unsigned>(where.line()));
+    } else {
+        std::snprintf(who, sizeof who, "%s%s%s", named[0], named[1], named[2]);
+    }
     try {
         std::rethrow_exception(std::move(failure));
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "peal: %s%s%s failed and nobody awaits it: %s\n", who[0], who[1], who[2], error.what());
+        std::fprintf(stderr, "peal: %s failed and nobody awaits it: %s\n", who, error.what());
     } catch (...) {
-        std::fprintf(stderr, "peal: %s%s%s failed and nobody awaits it: exception of unknown type\n", who[0], who[1], who[2]);
+        std::fprintf(stderr, "peal: %s failed and nobody awaits it: exception of unknown type\n", who);
     }
 }
 

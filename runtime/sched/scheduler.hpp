@@ -28,6 +28,7 @@
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/thread_mutex.hpp>
+#include <peal/task/unhandled.hpp>
 
 #include "../base/thread.hpp"
 #include "idle.hpp"
@@ -45,6 +46,7 @@ struct scheduler_settings {
     std::string pin_advice;        // for whoever reads that it failed
     std::function<void(unsigned)> on_worker_start;
     std::function<void(unsigned)> on_worker_stop;
+    peal::unhandled unhandled = peal::unhandled::report;
     std::function<void(std::exception_ptr, const context&)> on_unhandled;
     std::function<void()> on_ending;  // once, before the workers end; after it, no other thread looks at them
 };

@@ -16,6 +16,7 @@
 #include <peal/task/spawn.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
+#include <peal/task/unhandled.hpp>
 
 namespace peal {
 
@@ -88,8 +89,10 @@ class pool_options {
     std::function<void(unsigned index)> on_worker_start;  // in the worker's thread, before its first task; must not throw
     std::function<void(unsigned index)> on_worker_stop;   // after its last
 
-    /// Gets the exception of a task that nobody awaits. Default: one line on standard error, at most ten per second.
-    /// Called in a worker, or by the thread that drops the handle of a task that has failed already; must not throw.
+    peal::unhandled unhandled = peal::unhandled::report;  // a task fails that nobody awaits
+    /// Gets the exception of such a task, unless it is only to be counted. Default: one line on standard error with its name, the place where it was spawned and
+    /// what(), at most ten per second. Called in a worker, or by the thread that drops the handle of a task that has failed already. Should not throw: what it
+    /// throws is told on standard error, and the failure as by default.
     std::function<void(std::exception_ptr failure, const context& task)> on_unhandled;
 
     // A worker that does not come back from a task. After `rescue_after` (0: never; else at least 200 us) other workers steal what waits for it, submit to its
