@@ -23,8 +23,13 @@ rt::wheel& wheel_of_caller() noexcept {
 clock::time_point time_limit::begin() noexcept {
     constexpr auto long_enough = std::chrono::milliseconds(100);  // to begin some milliseconds late
     rt::driver& driver = *rt::this_driver();
-    clock::time_point now = length_ && *length_ >= long_enough ? driver.rough_now() : driver.now();
-    if (length_) until_ = now + *length_;
+    if (!length_ || *length_ < long_enough) {
+        const clock::time_point now = driver.now();
+        if (length_) until_ = now + *length_;
+        return now;
+    }
+    const auto [now, error] = driver.rough_now();
+    until_ = now + error + *length_;
     return now;
 }
 

@@ -58,7 +58,7 @@ rt::scheduler_settings settings_of(const pool_options& options, std::function<vo
     settings.on_worker_stop = options.on_worker_stop;
     settings.unhandled = options.unhandled;
     settings.on_unhandled = options.on_unhandled;
-    settings.has_spare = options.spare_worker && options.rescue_after.count() != 0;
+    settings.has_spare = options.spare_worker.value_or(settings.workers > 1) && options.rescue_after.count() != 0;
     return settings;
 }
 
@@ -73,6 +73,12 @@ std::chrono::nanoseconds report_after(const pool_options& options) {
         throw std::invalid_argument("pool: the environment says PEAL_STALL_MS=" + std::string(text) + "; it must be a number of milliseconds, 0 for no reports");
     }
     return std::chrono::milliseconds(ms);
+}
+
+/// Nobody watches: time stands still while a task runs.
+pool_options not_rescued(pool_options options) {
+    options.rescue_after = std::chrono::nanoseconds(0);
+    return options;
 }
 
 void check_rescue(const pool_options& options) {
@@ -117,7 +123,8 @@ pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options))
     core_->scheduler.start([this, choice, &options](unsigned) { return rt::make_driver(choice, options, core_->blocking); });
 }
 
-pool::pool(simulated_tag, pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {}
+pool::pool(simulated_tag, pool_options options)
+    : core_(std::make_unique<core>(*this, not_rescued(std::move(options)))), scheduler_(&core_->scheduler) {}
 
 pool::~pool() {
     const rt::end_report& report = scheduler_->shutdown(core_->drain_timeout, core_->stop_timeout);
@@ -157,12 +164,12 @@ share pool::make_share(unsigned weight) {
 unsigned pool::size() const noexcept { return scheduler_->size(); }
 
 std::optional<int> pool::cpu_of(unsigned index) const noexcept {
-    PEAL_ASSERT(index < size(), "cpu_of(): the pool has no worker of this index");
+    PEAL_ASSERT(index < scheduler_->places(), "cpu_of(): the pool has no worker of this index");
     return scheduler_->cpu_of(index);
 }
 
 const char* pool::driver_of(unsigned index) const noexcept {
-    PEAL_ASSERT(index < size(), "driver_of(): the pool has no worker of this index");
+    PEAL_ASSERT(index < scheduler_->places(), "driver_of(): the pool has no worker of this index");
     return scheduler_->at(index).driver_name();
 }
 

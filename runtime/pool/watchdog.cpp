@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -31,6 +32,7 @@ constexpr std::uint32_t end_index = ~std::uint32_t{0};
 constexpr std::uint32_t again_index = end_index - 1;
 constexpr auto between_lines = std::chrono::seconds(1);
 constexpr int without_cpu = 10;  // times the patience
+constexpr auto between_looks = std::chrono::milliseconds(1);  // at most, while somebody is followed: each wakes one to stand in, should nobody look up by itself
 
 /// CPU time of a thread of this process, by its number: what pthread_getcpuclockid() makes of a thread.
 std::chrono::nanoseconds run_time_of(int thread_id) noexcept {
@@ -80,6 +82,7 @@ watchdog::watchdog(scheduler& watched, settings settings)
 
 void watchdog::end() noexcept {
     if (!thread_) return;
+    ends_.store(true, std::memory_order_relaxed);
     std::uint64_t one = 1;
     while (::write(end_.get(), &one, sizeof one) < 0 && errno == EINTR) {
     }
@@ -96,8 +99,12 @@ void watchdog::run() noexcept {
         const int count = ::epoll_wait(bells_.get(), events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < count; ++i) {
             const std::uint32_t index = events[static_cast<std::size_t>(i)].data.u32;
-            if (index == end_index) return;
             std::uint64_t rings;
+            if (index == end_index) {
+                if (ends_.load(std::memory_order_relaxed)) return;
+                static_cast<void>(::read(end_.get(), &rings, sizeof rings) < 0);
+                continue;
+            }
             alarm& bell = index == again_index ? again_ : workers_[index]->bell;
             if (::read(bell.native_handle(), &rings, sizeof rings) < 0) continue;  // put off meanwhile
             if (index != again_index) workers_[index]->is_followed = true;
@@ -119,7 +126,7 @@ void watchdog::look() noexcept {
         }
         are_left = are_left || seen.is_followed;
     }
-    if (are_left) again_.ring_at(clock::now() + settings_.patience);
+    if (are_left) again_.ring_at(clock::now() + std::min<std::chrono::nanoseconds>(settings_.patience, between_looks));
 }
 
 bool watchdog::is_away(unsigned index) {
@@ -131,26 +138,44 @@ bool watchdog::is_away(unsigned index) {
         looked_at.set_held_up(false);
         return false;
     }
-    if (seen.away_since != *since) {
-        seen.away_since = *since;
-        seen.ran_before = run_time_of(looked_at.thread_id());
+    const auto ran = run_time_of(looked_at.thread_id());
+    const std::uint32_t item = looked_at.timers().item();
+    const bool is_new = seen.away_since != *since;
+    if (is_new || seen.item != item) {
+        seen.item = item;
+        seen.item_since = is_new ? *since : now;
+        seen.item_ran_before = ran;
         seen.is_reported = false;
+    }
+    if (is_new) {
+        seen.away_since = *since;
+        seen.ran_before = ran;
+        seen.was_blocked = false;
     }
     looked_at.set_held_up(true);
     // Time without a CPU does not count at first: on a machine that has too much to do more threads do not help, and the task is not to blame.
-    const auto ran = run_time_of(looked_at.thread_id()) - seen.ran_before;
     const bool is_blocked = !wants_cpu(looked_at.thread_id());
-    if (scheduler_.needs_spare() && (is_blocked || ran >= settings_.patience || now - *since >= without_cpu * settings_.patience)) {
+    if (scheduler_.needs_spare() &&
+        (is_blocked || ran - seen.ran_before >= settings_.patience || now - *since >= without_cpu * settings_.patience)) {
         scheduler_.call_spare();
     } else {
         scheduler_.wake_one();
     }
-    const auto length = now - *since;
-    if (!seen.is_reported && !looked_at.is_outside() && settings_.report_after.count() != 0 && (ran >= settings_.report_after || (is_blocked && length >= settings_.report_after))) {
+    if (is_to_be_told(looked_at, seen, ran, is_blocked)) {
         seen.is_reported = true;
-        report(index, length);
+        report(index, now - seen.item_since);
     }
+    seen.was_blocked = is_blocked;
     return true;
+}
+
+/// One item has kept the worker for so long: it has run, or was blocked at two looks.
+bool watchdog::is_to_be_told(const worker& looked_at, watched_worker& seen, std::chrono::nanoseconds ran, bool is_blocked) const {
+    const auto limit = settings_.report_after;
+    if (seen.is_reported || limit.count() == 0 || looked_at.is_outside()) return false;
+    const bool has_run = ran - seen.item_ran_before >= limit;
+    const bool was_blocked = is_blocked && seen.was_blocked && clock::now() - seen.item_since >= limit;
+    return (has_run || was_blocked) && looked_at.away_since() == seen.away_since;
 }
 
 void watchdog::report(unsigned index, std::chrono::nanoseconds length) {

@@ -9,7 +9,9 @@
 //
 // Threads: made before the workers, and ended before them by whoever made it. `stalls_` is the watchdog thread's.
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -62,12 +64,18 @@ class watchdog {
         bool is_followed = false;                            // until it is back, or asleep
         std::chrono::steady_clock::time_point away_since{};  // the last stall
         std::chrono::nanoseconds ran_before{};               // CPU time of the thread when that was seen first
+        // What would be told: of one item, not of many short ones.
+        std::uint32_t item = 0;
+        std::chrono::steady_clock::time_point item_since{};
+        std::chrono::nanoseconds item_ran_before{};
+        bool was_blocked = false;                            // at the last look
         bool is_reported = false;
     };
 
     void run() noexcept;
     void look() noexcept;
     bool is_away(unsigned index);
+    bool is_to_be_told(const worker& looked_at, watched_worker& seen, std::chrono::nanoseconds ran, bool is_blocked) const;
     void report(unsigned index, std::chrono::nanoseconds length);
 
     scheduler& scheduler_;
@@ -76,6 +84,7 @@ class watchdog {
     descriptor bells_;  // an epoll: all alarms, and end_
     descriptor end_;
     alarm again_;       // rings while somebody is followed
+    std::atomic<bool> ends_{false};  // before end_ is written; relaxed. A child by fork() that ends in order writes that, too: it is the same eventfd
     std::chrono::steady_clock::time_point last_line_{};
     unsigned long left_out_ = 0;
     std::optional<detail::thread> thread_;

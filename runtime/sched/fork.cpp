@@ -118,7 +118,7 @@ void forked_call::wait() noexcept {
     sleeper_ = &here;
     state expected = state::running;
     if (!state_.compare_exchange_strong(expected, state::sleeping, std::memory_order_release, std::memory_order_acquire)) return;  // [J1]
-    while (!has_ended()) here.nap(*this);
+    here.wait_for(*this);
 }
 
 }  // namespace peal::detail

@@ -104,7 +104,8 @@ void worker::run_only(detail::task_list& list) noexcept {
 
     nested_wait here{list, nested_waits_};
     nested_waits_ = &here;
-    if (here.outer == nullptr) scheduler_.enter_nested_wait();
+    const bool is_first = here.outer == nullptr && !waits_for_call_;
+    if (is_first) scheduler_.enter_nested_wait();
     time_point patient_since = driver_->now();
     while (list.size() != 0) {
         driver_->poll(ready_);
@@ -175,7 +176,7 @@ void worker::run_only(detail::task_list& list) noexcept {
         if (scheduler_.has_held_up()) look_again = std::min(look_again, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
     }
-    if (here.outer == nullptr) scheduler_.leave_nested_wait();
+    if (is_first) scheduler_.leave_nested_wait();
     nested_waits_ = here.outer;
     push_each(held_);  // of outer waits
     take_ready();

@@ -71,7 +71,7 @@ void scheduler::start(const driver_factory& make_driver) {
             threads_.emplace_back([this, &next, &make_driver] { thread_main(next, make_driver); });
         } catch (...) {
             std::lock_guard guard(start_mutex_);
-            if (!start_failure_) start_failure_ = std::current_exception();
+            note_start_failure(next, std::current_exception());
         }
     };
     auto all_have_answered = [this] {
@@ -90,6 +90,16 @@ void scheduler::start(const driver_factory& make_driver) {
     }
     end_threads(phase::ending);
     std::rethrow_exception(start_failure_);
+}
+
+/// A pool without a spare worker is one all the same.
+void scheduler::note_start_failure(const worker& worker, std::exception_ptr failure) noexcept {
+    if (!worker.is_spare()) {
+        if (!start_failure_) start_failure_ = std::move(failure);
+        return;
+    }
+    std::fprintf(stderr, "peal: no spare worker could be made (threads, descriptors, locked memory?): while tasks keep all workers of pool '%s', nothing else goes on\n",
+                 settings_.name.c_str());
 }
 
 void scheduler::start_without_threads(const driver_factory& make_driver) {
@@ -117,12 +127,7 @@ void scheduler::thread_main(worker& worker, const driver_factory& make_driver) n
     {
         // From the answer on, start() may return and work may come. `make_driver` is start()'s: not used after this.
         std::unique_lock lock(start_mutex_);
-        if (failure && worker.is_spare()) {
-            std::fprintf(stderr, "peal: no spare worker could be made (descriptors, locked memory?): while tasks keep all workers of pool '%s', nothing else goes on\n",
-                         settings_.name.c_str());
-        } else if (failure && !start_failure_) {
-            start_failure_ = failure;
-        }
+        if (failure) note_start_failure(worker, failure);
         ++start_answers_;
         started_.notify_all();
     }
@@ -174,8 +179,9 @@ void scheduler::enqueue(detail::work_item& item) noexcept {
 }
 
 void scheduler::enqueue_on(unsigned index, detail::work_item& item) noexcept {
-    PEAL_ASSERT(index < size(), "schedule_on(): the pool has no worker of this index");
+    PEAL_ASSERT(index < places(), "schedule_on(): the pool has no worker of this index");
     assert_goes_on();
+    if (index >= size()) return enqueue(item);  // the spare one, which may not serve any more
     visitor inside(*this);
     at(index).push_pinned(item);
 }

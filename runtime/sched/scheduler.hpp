@@ -11,7 +11,8 @@
 //                                        shutdown() either counts it or it is refused. A worker counts without that order: what
 //                                        it accepts after shutdown() has counted, it sees itself, and does not end (run()).
 // held_up_    watchdog, workers           [R1] seq_cst: who parks sees that somebody is held up, or is on the list when the watchdog wakes one.
-//             spare: the watchdog counts, then wakes; the spare worker is parked, then looks ([P1]). Below zero for a moment when both write
+//             spare: who counts (the watchdog, and who begins to wait nested, in nested_waits_) then wakes it; the spare worker is parked, then looks ([P1]).
+//             Below zero for a moment when both write
 // slots_      the spare worker, once      [R2] seq_cst, before it pushes anything: who parks and does not see it need not look there
 // duty_, next_round_ workers              relaxed: who does the work of those that are held up; nothing else hangs on it
 // uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
@@ -130,8 +131,11 @@ class scheduler {
     void wake_one() noexcept;
 
     /// Workers that wait in the destructor of a scope (worker::run_only), or in join() for a function (worker::nap): they run only what they wait for.
-    void enter_nested_wait() noexcept { nested_waits_.fetch_add(1, std::memory_order_relaxed); }  // a hint: looked at again and again
-    void leave_nested_wait() noexcept { nested_waits_.fetch_sub(1, std::memory_order_relaxed); }
+    void enter_nested_wait() noexcept {
+        nested_waits_.fetch_add(1, std::memory_order_seq_cst);  // [R1]
+        if (needs_spare()) call_spare();
+    }
+    void leave_nested_wait() noexcept { nested_waits_.fetch_sub(1, std::memory_order_relaxed); }  // a hint: looked at again and again
     bool all_wait_nested() const noexcept { return nested_waits_.load(std::memory_order_relaxed) >= size(); }
 
     // ---- workers that do not come back from a task ----------------------------------------------------------------------------
@@ -140,7 +144,7 @@ class scheduler {
     /// No worker is left that runs what comes: those that wait nested do not, either.
     bool needs_spare() const noexcept {
         const int held_up = regular_held_up_.load(std::memory_order_seq_cst);  // [R1]
-        return held_up > 0 && held_up + static_cast<int>(nested_waits_.load(std::memory_order_relaxed)) >= static_cast<int>(size());
+        return held_up > 0 && held_up + static_cast<int>(nested_waits_.load(std::memory_order_seq_cst)) >= static_cast<int>(size());  // [R1]
     }
     void count_held_up(bool is_spare, bool is_held_up) noexcept;
     /// False: another worker has done it just now.
@@ -203,6 +207,7 @@ class scheduler {
     };
 
     void thread_main(worker& worker, const driver_factory& make_driver) noexcept;
+    void note_start_failure(const worker& worker, std::exception_ptr failure) noexcept;
     void leave_live() noexcept;
     bool wait_until_ended(std::chrono::steady_clock::time_point deadline) noexcept;
     void end_threads(phase how) noexcept;

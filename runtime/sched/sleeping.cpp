@@ -94,6 +94,7 @@ time_point worker::tend_memory() noexcept {
     end_search();  // others must not count on this worker meanwhile
     auto may_go_on = [](void* self) {
         auto& me = *static_cast<worker*>(self);
+        me.show_life(me.driver_->now());  // it is busy, and is not held up
         return !me.work_in_sight() && !me.driver_->has_news() && !me.scheduler_.may_end() && !me.scheduler_.must_end_now() &&
                me.driver_->now() < me.timers_.next_advance();
     };
@@ -104,6 +105,7 @@ time_point worker::tend_memory() noexcept {
 void worker::park() noexcept {
     time_point look_again = tend_memory();
     if (alarm_ != nullptr) alarm_->turn_off(idle_since_);
+    if (is_held_up()) set_held_up(false);
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;

@@ -115,6 +115,7 @@ void worker::run() noexcept {
         if (!spin()) park();
     }
     end_search();
+    if (is_held_up()) set_held_up(false);  // and is not any more: nobody looks after this
 }
 
 void worker::run_found(detail::work_item& item) noexcept {
@@ -124,11 +125,11 @@ void worker::run_found(detail::work_item& item) noexcept {
 }
 
 void worker::execute(detail::work_item& item) noexcept {
-    if constexpr (!detail::is_explored) timers_.begin_item();  // (a state more for each item; models of timers do it themselves)
     context* before = detail::this_thread.current;
     detail::this_thread.current = item.owner;
     detail::resume_chain(item.handle);
     detail::this_thread.current = before;
+    if constexpr (!detail::is_explored) timers_.end_item();  // (a state more for each item; models of timers do it themselves)
 }
 
 // ---- where work comes from ------------------------------------------------------------------------------------------------
@@ -276,7 +277,6 @@ void worker::be_counted_on_by_nobody() noexcept {
 /// item runs, nobody must count on this worker meanwhile, and nothing must be in its hands that others cannot see.
 void worker::fire_timers(time_point now) noexcept {
     if ((searching_ || unannounced_ || sole_ != nullptr) && timers_.next_advance() <= now) be_counted_on_by_nobody();
-    if constexpr (!detail::is_explored) timers_.begin_item();  // what was armed in the last one may be fired by others, should this be held up
     timers_.advance(now);
     if (scheduler_.has_held_up()) [[unlikely]] stand_in(now);
 }
@@ -436,6 +436,16 @@ bool worker::help() noexcept {
     return true;
 }
 
+void worker::wait_for(const detail::forked_call& call) noexcept {
+    // Who waits in a destructor, or calls the spare worker, counts on those that run tasks, and this worker does not.
+    const bool is_first = nested_waits_ == nullptr && !std::exchange(waits_for_call_, true);
+    if (is_first) scheduler_.enter_nested_wait();
+    while (!call.has_ended()) nap(call);
+    if (!is_first) return;
+    waits_for_call_ = false;
+    scheduler_.leave_nested_wait();
+}
+
 // As park(), but it comes back to a computation: it takes functions, and passes on other errands. When it was woken for something else it
 // stays off the list of sleepers for a while, or others would wake it again and again for what it does not take.
 void worker::nap(const detail::forked_call& call) noexcept {
@@ -449,11 +459,7 @@ void worker::nap(const detail::forked_call& call) noexcept {
     } else {
         time_point until = timers_.next_advance();
         if (scheduler_.has_held_up()) until = std::min(until, driver_->now() + scheduler::round_for_others);
-        // Who waits in a destructor counts on those that run tasks, and this worker does not.
-        bool is_counted = nested_waits_ != nullptr;
-        if (!is_counted) scheduler_.enter_nested_wait();
         driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));
-        if (!is_counted) scheduler_.leave_nested_wait();
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();

@@ -90,8 +90,8 @@ class worker {
     bool help() noexcept;
     /// Lets others have what waits for this thread, which does not come to it soon.
     void offer() noexcept;
-    /// Sleeps in the middle of a computation until `call` has ended, or something else may have happened; helps if it was woken to do so.
-    void nap(const detail::forked_call& call) noexcept;
+    /// In the middle of a computation: sleeps, and helps, until `call` has ended.
+    void wait_for(const detail::forked_call& call) noexcept;
 
     /// Runs one item and whatever it hands this thread to.
     void execute(detail::work_item& item) noexcept;
@@ -149,6 +149,7 @@ class worker {
     bool pass_turn_on() noexcept;
     void poll() noexcept;
     void hand_over() noexcept;
+    void nap(const detail::forked_call& call) noexcept;
     void show_life(time_point now) noexcept;
     void stand_in(time_point now) noexcept;
     void rest() noexcept;
@@ -223,6 +224,7 @@ class worker {
     bool others_are_absent_ = false;        // it was the turn of what is in no share, in vain
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
+    bool waits_for_call_ = false;           // in wait_for()
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing

@@ -143,8 +143,12 @@ class driver {
 
     // ---- any thread -------------------------------------------------------------------------------------------------------
     virtual time_point now() const noexcept = 0;
-    /// Not earlier than now(), and later by a few milliseconds at most: cheaper, for limits that are much longer.
-    virtual time_point rough_now() const noexcept { return now(); }
+    /// Not later than now(), and earlier by `error` at most, which is some milliseconds: cheaper, for limits that are much longer.
+    struct rough_time {
+        time_point at;
+        std::chrono::nanoseconds error;
+    };
+    virtual rough_time rough_now() const noexcept { return {now(), std::chrono::nanoseconds(0)}; }
 
     /// Makes the owner look for work, if it sleeps or is about to. Costs a load if it is awake.
     void wake() noexcept {

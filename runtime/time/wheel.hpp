@@ -10,7 +10,7 @@
 // Threads: the owner arms and advances; any thread may disarm, and any may advance while the owner does not come to it (advance_for_owner). `lock_` guards
 // everything, for a few instructions. What is due is fired one by one, outside of it: until it is its turn, a timer can be disarmed.
 // Who arms a timer in the middle of suspending counts on it that it does not fire before that is done: on the owner's thread it cannot. Others fire only what
-// was armed in an earlier item of the owner's work, and keep the rest for it.
+// was armed in items of the owner's work that have ended, and keep the rest for it.
 // Bound: the timers lie in frames; as many as tasks that wait.
 //
 //   item_   owner writes, who advances for it reads   [W1] release / acquire: whose item is over has happened before, suspending included
@@ -30,7 +30,8 @@ class wheel {
     using time_point = std::chrono::steady_clock::time_point;
     static constexpr time_point never = time_point::max();
 
-    /// Fires at or after `deadline`. False, and nothing armed, if that is not later than `now`. Owner only.
+    /// Fires at or after `deadline`. False, and nothing armed, if that is not later than `now`. Owner only. `now` is no later than the time (a wheel that was
+    /// empty catches up with it, and what is armed next by the time itself must lie behind that).
     [[nodiscard]] bool arm(detail::timer& timer, time_point deadline, time_point now) noexcept;
 
     /// The same, but in the next tick if that is over. Owner only.
@@ -42,12 +43,12 @@ class wheel {
     /// Fires everything due. Owner only. Gives the number fired.
     std::size_t advance(time_point now) noexcept;
 
-    /// The owner begins another item of its work: others may fire what it has armed before. Owner only.
-    void begin_item() noexcept { item_.store(item_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }  // [W1]
-    /// Other than before whenever the owner has begun another; any thread, as a hint.
+    /// An item of the owner's work has ended: others may fire what it has armed until now. Owner only.
+    void end_item() noexcept { item_.store(item_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }  // [W1]
+    /// Other than before whenever one has ended; any thread, as a hint.
     std::uint32_t item() const noexcept { return item_.load(std::memory_order_relaxed); }
 
-    /// Any thread but the owner: fires what is due and was armed before the item that the owner is in. Gives the number fired.
+    /// Any thread but the owner: fires what is due, unless it was armed in the item that the owner is in. Gives the number fired.
     std::size_t advance_for_owner(time_point now) noexcept;
 
     /// When advance() should be called next; `never` without timers. May be earlier than the next deadline (a move to a finer

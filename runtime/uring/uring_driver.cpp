@@ -60,7 +60,7 @@ uring_driver::uring_driver(unsigned ring_entries, ring::use ring_use, blocking_p
     try_first();
 }
 
-time_point uring_driver::rough_now() const noexcept {
+driver::rough_time uring_driver::rough_now() const noexcept {
     // The kernel's time of its last tick, and the length of a tick.
     static const std::chrono::nanoseconds tick = [] {
         timespec resolution{};
@@ -69,8 +69,8 @@ time_point uring_driver::rough_now() const noexcept {
                    : std::chrono::nanoseconds(-1);
     }();
     timespec last{};
-    if (tick.count() < 0 || ::clock_gettime(CLOCK_MONOTONIC_COARSE, &last) != 0) return now();
-    return time_point(std::chrono::seconds(last.tv_sec) + std::chrono::nanoseconds(last.tv_nsec) + tick);
+    if (tick.count() < 0 || ::clock_gettime(CLOCK_MONOTONIC_COARSE, &last) != 0) return driver::rough_now();
+    return {time_point(std::chrono::seconds(last.tv_sec) + std::chrono::nanoseconds(last.tv_nsec)), tick};
 }
 
 // ---- the owner submits --------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class uring_driver final : public driver {
     void close(int fd) noexcept override;
     const char* name() const noexcept override { return "uring"; }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
-    time_point rough_now() const noexcept override;
+    rough_time rough_now() const noexcept override;
 
   private:
     static constexpr std::uint64_t tag_mask = 7;

@@ -93,7 +93,7 @@ UNITS = {
 # Headers of the system that few may include: beginning of the name, units.
 RESERVED = {
     "liburing": ["uring"],
-    "linux/": ["uring", "sched"],  # sched: the futex of sync_wait()
+    "linux/": ["base", "uring", "sched"],  # base: membarrier; sched: the futex of sync_wait()
 }
 
 # These may include public headers of the pool, and nothing of its inside.

@@ -149,12 +149,12 @@ MODEL("wheel: another advances while the owner arms, goes on to its next item, a
     counted_timer a, b;
     int seen_within = 0;
     model::check(wheel.arm(a, begin + 1ms, begin), "armed");
-    wheel.begin_item();
+    wheel.end_item();
     model::parallel(
         [&] {
             wheel.arm_soon(b, begin + 1ms, begin);
             seen_within = b.count;  // a race, if others fired it
-            wheel.begin_item();
+            wheel.end_item();
             wheel.advance(begin + 1s);
         },
         [&] { wheel.advance_for_owner(begin + 1s); });
@@ -166,7 +166,7 @@ MODEL("wheel: disarmed while its owner and another fire it", settings().preempt(
     peal::rt::wheel wheel;
     counted_timer a, b;
     model::check(wheel.arm(a, begin + 1ms, begin) && wheel.arm(b, begin + 1ms, begin), "armed");
-    wheel.begin_item();
+    wheel.end_item();
     bool disarmed = false;
     model::parallel([&] { wheel.advance(begin + 1s); }, [&] { wheel.advance_for_owner(begin + 1s); }, [&] { disarmed = wheel.disarm(a); });
     model::check(a.count == (disarmed ? 0 : 1) && b.count == 1 && wheel.size() == 0, "one of two, and the other");
@@ -201,9 +201,9 @@ MODEL("sleep: begun while another fires for the owner", settings().preempt(4).st
     started_task a(sleep);
     model::parallel(
         [&] {
-            seam.timers().begin_item();
+            seam.timers().end_item();
             a.start();
-            seam.timers().begin_item();
+            seam.timers().end_item();
             run_woken();
         },
         [&] { seam.time_is_seen_to_pass(); });
@@ -248,9 +248,9 @@ void another_fires_while_it_begins(peal::task<> (*limited)(peal::event&, int&)) 
     started_task a(limited, std::ref(never), std::ref(how));
     model::parallel(
         [&] {
-            seam.timers().begin_item();
+            seam.timers().end_item();
             a.start();
-            seam.timers().begin_item();
+            seam.timers().end_item();
             run_woken();
         },
         [&] { seam.time_is_seen_to_pass(); });
@@ -264,11 +264,11 @@ void happens_while_another_fires(peal::task<> (*limited)(peal::event&, int&)) {
     peal::event happened;
     int how = 0;
     started_task a(limited, std::ref(happened), std::ref(how));
-    seam.timers().begin_item();
+    seam.timers().end_item();
     a.start();
     model::parallel(
         [&] {
-            seam.timers().begin_item();
+            seam.timers().end_item();
             happened.set();
             run_woken();
         },

@@ -343,7 +343,7 @@ TEST_CASE("child: destroyed by an own worker", "[.child]") {
 }
 TEST_CASE("child: schedule_on a worker that is not there", "[.child]") {
     support::expect_abort();
-    auto body = [](peal::pool& pool) -> peal::task<> { co_await pool.schedule_on(2); };
+    auto body = [](peal::pool& pool) -> peal::task<> { co_await pool.schedule_on(3); };  // 2 is the spare one
     peal::pool pool(peal::pool_options(2));
     pool.run(body, pool);
 }

@@ -20,9 +20,13 @@
 #include <utility>
 #include <vector>
 
+#include <peal/combine/timeout.hpp>
+#include <peal/net/tcp.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sync/event.hpp>
 #include <peal/task/spawn.hpp>
+#include <peal/task/yield.hpp>
+#include <peal/time/sleep.hpp>
 
 #include "support/busy_until.hpp"
 #include "support/captured_stderr.hpp"
@@ -234,7 +238,9 @@ TEST_CASE("rescue: with all workers kept, one more serves, and rests when it is 
     const std::size_t before = support::open_descriptors();
     {
         const unsigned workers = GENERATE(1u, 2u);
-        peal::pool pool(rescued(workers));
+        peal::pool_options options = rescued(workers);
+        options.spare_worker = true;  // with one worker there is none otherwise
+        peal::pool pool(options);
         auto [near, far] = support::local_pair();
         auto session = pool.spawn(echo_on, std::ref(pool), 0u, std::ref(near));
         REQUIRE(is_echoed(far, 1));
@@ -242,7 +248,12 @@ TEST_CASE("rescue: with all workers kept, one more serves, and rests when it is 
             std::vector<std::unique_ptr<keeper>> kept;
             for (unsigned i = 0; i < workers; ++i) kept.push_back(std::make_unique<keeper>(pool, i));
             CHECK(is_echoed(far, 10));
-            CHECK(pool.run([] { return 7; }) == 7);
+            auto come_back = [](peal::pool& its) -> peal::task<unsigned> {
+                const unsigned here = peal::this_worker::index().value();
+                co_await its.schedule_on(here);  // to any
+                co_return its.driver_of(here) != nullptr && !its.cpu_of(here) ? here : ~0u;
+            };
+            CHECK(pool.run(come_back, std::ref(pool)) == workers);
             kept.clear();
             // What the spare one has begun ends there, and goes on elsewhere; nothing new comes to it.
             CHECK(is_echoed(far, 10));
@@ -281,10 +292,8 @@ TEST_CASE("rescue: a pool ends while all workers are kept, in order") {
     }
 }
 
-TEST_CASE("rescue: without a spare worker, tasks wait while all workers are kept") {
-    peal::pool_options options = rescued(1);
-    options.spare_worker = false;
-    peal::pool pool(options);
+TEST_CASE("rescue: without a spare worker, tasks wait while all workers are kept, and a pool of one has none") {
+    peal::pool pool(rescued(1));
     std::atomic<bool> ran{false};
     {
         keeper kept(pool, 0);
@@ -347,6 +356,26 @@ TEST_CASE("rescue: without a function for it, a stall is a line on standard erro
     CHECK_THROWS_WITH(peal::pool(rescued(1)),
                       "pool: the environment says PEAL_STALL_MS=soon; it must be a number of milliseconds, 0 for no reports");
     ::setenv("PEAL_STALL_MS", kept_setting.c_str(), 1);
+}
+
+TEST_CASE("rescue: many items that take a while are not told of as if they were one") {
+    std::atomic<int> told{0};
+    peal::pool_options options = rescued(1);
+    options.report_after = 5ms;
+    options.on_stall = [&told](const peal::stall&) { ++told; };
+    peal::pool pool(options);
+    auto yields = []() -> peal::task<> {
+        for (int round = 0; round < 5; ++round) {
+            for (int i = 0; i < 2000; ++i) co_await peal::yield();  // short ones: the worker looks at its outside seldom
+            for (int i = 0; i < 100; ++i) {
+                for (auto until = peal::clock::now() + 300us; peal::clock::now() < until;) {
+                }
+                co_await peal::yield();
+            }
+        }
+    };
+    pool.run(yields);
+    CHECK(told == 0);
 }
 
 TEST_CASE("rescue: while nobody needs it, the watchdog sleeps") {

@@ -44,8 +44,8 @@ peal::task<> rest(std::chrono::milliseconds time) { co_await peal::sleep_for(tim
 
 peal::task<> stuck() { co_await support::never(); }
 
-/// Of an abandoned pool. A ring, a wake event and an alarm for each worker and the spare one; three of the watchdog.
-unsigned descriptors_of(unsigned workers) { return 3 * (workers + 1) + 3; }
+/// Of an abandoned pool. A ring, a wake event and an alarm for each worker, and the spare one if there are several; three of the watchdog.
+unsigned descriptors_of(unsigned workers) { return 3 * (workers == 1 ? 1 : workers + 1) + 3; }
 
 /// Each abandoned task leaves a context and the frame of its coroutine.
 void expect_abandoned(int tasks) {

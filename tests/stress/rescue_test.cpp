@@ -142,6 +142,7 @@ TEST_CASE("rescue: nothing is lost while workers are kept at random") {
     {
         peal::pool_options options(workers);
         options.rescue_after = 300us;
+        options.spare_worker = true;
         options.on_stall = [](const peal::stall&) {};
         peal::pool pool(options);
         pool.run(everything, std::cref(clock), std::ref(seen));

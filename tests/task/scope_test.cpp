@@ -108,7 +108,7 @@ TEST_CASE("scope: that keeps going: a child that fails costs that child and goes
     CHECK(sim.pool().counts().failed == 5);
     std::string text = lines.text();
     std::size_t reported = 0;
-    for (std::size_t at = 0; (at = text.find("peal: task 'fails' failed", at)) != std::string::npos; ++at) ++reported;
+    for (std::size_t at = 0; (at = text.find("peal: task 'fails' (spawned at ", at)) != std::string::npos; ++at) ++reported;
     CHECK(reported == 4);
     CHECK(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) == reported);
 }

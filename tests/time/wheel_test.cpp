@@ -187,7 +187,7 @@ TEST_CASE("wheel: others fire what was armed in an earlier item, and keep the re
     probe now_armed;
     time_point now = at_tick(5);
     REQUIRE(timers.arm(earlier, now + 1ms, now));
-    timers.begin_item();
+    timers.end_item();
     REQUIRE(timers.arm(now_armed, now + 1ms, now));
     CHECK(timers.advance_for_owner(now) == 0);
     CHECK(timers.advance_for_owner(now + 2ms) == 1);
@@ -200,11 +200,11 @@ TEST_CASE("wheel: others fire what was armed in an earlier item, and keep the re
     SECTION("the owner comes to it") { CHECK(timers.advance(now + 3ms) == 1); }
     SECTION("the owner comes to it by a clock that was read before the others'") { CHECK(timers.advance(now + 1ms) == 1); }
     SECTION("the item is over, others fire it") {
-        timers.begin_item();
+        timers.end_item();
         CHECK(timers.advance_for_owner(now + 3ms) == 1);
     }
     SECTION("more is kept in another item") {
-        timers.begin_item();
+        timers.end_item();
         probe third;
         REQUIRE(timers.arm(third, now + 5ms, now));
         CHECK(timers.advance_for_owner(now + 6ms) == 1);
@@ -222,13 +222,25 @@ TEST_CASE("wheel: others fire what was armed in an earlier item, and keep the re
     CHECK(timers.next_advance() == wheel::never);
 }
 
+TEST_CASE("wheel: a time that was read some milliseconds ago is good enough, and holds up nothing that is armed by a better one") {
+    wheel timers;
+    probe rough;
+    probe exact;
+    time_point now = at_tick(1000);
+    timers.arm_soon(rough, now + 1s, now - 4ms);
+    REQUIRE(timers.arm(exact, now + 1ms, now));
+    CHECK(timers.advance(now + 1ms - 1ns) == 0);
+    CHECK(timers.advance(now + 1ms + nanoseconds(tick)) == 1);
+    CHECK(timers.disarm(rough));
+}
+
 TEST_CASE("wheel: others fire in order, and what is kept is fired in order") {
     wheel timers;
     std::vector<probe> probes(100);
     time_point now = at_tick(5);
     auto deadline = [now](std::size_t i) { return now + nanoseconds(tick * static_cast<std::int64_t>(1 + i)); };
     for (std::size_t i = 0; i < 100; i += 2) REQUIRE(timers.arm(probes[i], deadline(i), now));
-    timers.begin_item();
+    timers.end_item();
     for (std::size_t i = 1; i < 100; i += 2) REQUIRE(timers.arm(probes[i], deadline(i), now));
     CHECK(timers.advance_for_owner(now + 1s) == 50);
     CHECK(timers.advance(now + 1s) == 50);
@@ -322,7 +334,7 @@ class model_run {
                 time_point next = timers_.next_advance();
                 return advance_to(next == wheel::never ? now_ : next);
             }
-            case 9: return timers_.begin_item();
+            case 9: return timers_.end_item();
             case 10: case 11: return others_advance_to(now_ + nanoseconds(span(30)));
             case 12: {
                 time_point next = timers_.next_advance();
@@ -444,7 +456,7 @@ TEST_CASE("wheel: one disarms, others advance, while the owner arms and advances
     }
     std::size_t too_soon = 0;
     for (std::size_t i = 0; i < count; ++i) {
-        timers.begin_item();
+        timers.end_item();
         time_point now = at_ns(clock.load());
         timers.arm_soon(probes[i], now + nanoseconds(tick * static_cast<std::int64_t>(i % 7)), now);
         armed = i + 1;

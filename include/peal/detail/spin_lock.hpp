@@ -3,7 +3,7 @@
 
 // A lock for a handful of instructions: never held while user code runs, memory is allocated or the kernel is entered. Two exceptions:
 // a driver's lock is held while its worker enters the ring, and sleeps there; the lock of task/frame_return.cpp while memory goes back to the
-// system. Nobody waits for these: others only try_lock().
+// system. Others only try_lock() these; an owner of a driver waits for who stands in for it (runtime/sched/README.md), as long as that enters its ring.
 
 #include <peal/detail/atomic.hpp>
 #include <peal/detail/config.hpp>

@@ -70,7 +70,7 @@ class pool_options {
     /// quota of CPU time, rounded up, and at most 1024.
     explicit pool_options(unsigned worker_count = 0) : workers(worker_count) {}
 
-    unsigned workers;                  // at most 1024
+    unsigned workers;                  // at most 1024. With one, and no spare worker, one thing runs at a time
     std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
 
     // Where workers run. A worker that is pinned has its ring and its tasks in memory near its CPU. Programs that it starts, and threads that
@@ -95,15 +95,17 @@ class pool_options {
     /// throws is told on standard error, and the failure as by default.
     std::function<void(std::exception_ptr failure, const context& task)> on_unhandled;
 
-    // A worker that does not come back from a task. After `rescue_after` (0: never; else at least 200 us) other workers steal what waits for it, submit to its
-    // ring, take its completions and fire its timers; if all workers are kept, one more serves for that time (this_worker::index() gives size() there, and so
-    // do the callbacks, when it serves for the first time). What is pinned to it (schedule_on) waits, and so do limits that the task itself has set since it was resumed. It takes two threads
-    // that sleep while all is well, a ring, and a descriptor per worker. ring_mode::exclusive: only the queue.
+    // A worker that does not come back from a task. After `rescue_after` to twice that (0: never; else at least 200 us) other workers steal what waits for it, submit
+    // to its ring, take its completions and fire its timers. What is pinned to it (schedule_on) waits, and so do sleeps and limits that were set since it was resumed.
+    // It takes a thread that sleeps while all is well, a descriptor per worker, and three for all. ring_mode::exclusive: its queue and timers only.
     std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(1);
-    bool spare_worker = true;
+    // One more worker, which rests until all others are kept: then it serves. this_worker::index() gives size() there, and so do the callbacks, when it serves for the
+    // first time. Default: there is one, unless there is one worker only. (It would run things beside what keeps that worker, and many count on it that a pool of one
+    // runs one thing at a time.) It takes a thread, a ring and three descriptors.
+    std::optional<bool> spare_worker;
     /// Gets what is told of it after `report_after` (0: never), once for each time. Default: a line on standard error, at most one per second, and the environment
     /// may say after how many milliseconds: PEAL_STALL_MS, 0 for never. Called in a thread of the pool's own, which rescues nobody meanwhile: must not throw, block,
-    /// or end the pool. Time that the worker's thread waits for a CPU does not count.
+    /// or end the pool. Time that the worker's thread waits for a CPU does not count. Nothing is told with `rescue_after` 0.
     std::chrono::nanoseconds report_after = std::chrono::milliseconds(10);
     std::function<void(const stall&)> on_stall;
 
@@ -326,7 +328,8 @@ class PEAL_EXPORT pool {
 
 namespace this_worker {
 
-/// Index of the calling worker in its pool; none on any other thread.
+/// Index of the calling worker in its pool; none on any other thread. It is size() on the spare worker (pool_options::spare_worker), so a table with an entry for
+/// each worker has size() + 1. schedule_on() of that index leads to any worker.
 PEAL_EXPORT std::optional<unsigned> index() noexcept;
 
 }  // namespace this_worker
