@@ -39,7 +39,6 @@
 #include <peal/parallel/join.hpp>
 #include <peal/parallel/parallel_for.hpp>
 #include <peal/parallel/parallel_reduce.hpp>
-#include <peal/pool/metrics.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/process/child.hpp>
 #include <peal/process/command.hpp>

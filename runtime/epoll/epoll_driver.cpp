@@ -289,7 +289,6 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
 // ---- rounds -------------------------------------------------------------------------------------------------------------------
 
 int epoll_driver::wait_for_events(epoll_event* events, int most, time_point deadline) noexcept {
-    count_enter();
     if (deadline == time_point::min()) return ::epoll_wait(epoll_fd_, events, most, 0);
     if (deadline == time_point::max()) return ::epoll_wait(epoll_fd_, events, most, -1);
     auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));

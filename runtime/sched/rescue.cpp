@@ -27,7 +27,6 @@ void worker::stand_in(time_point now) noexcept {
     for (unsigned i = 0; i < scheduler_.slots(); ++i) {
         worker& other = scheduler_.at(i);
         if (&other == this || !other.is_held_up()) continue;
-        counters_.rounds_for_others.add();
         other.driver_->poll_for_owner(ready_, room());
         take_ready();
         announce();

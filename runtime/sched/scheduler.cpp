@@ -152,10 +152,7 @@ worker* scheduler::this_worker() noexcept {
 // ---- work -------------------------------------------------------------------------------------------------------------------
 
 void scheduler::wake_one() noexcept {
-    if (auto picked = idle_.pick_sleeper()) {
-        at(*picked).driver().wake();
-        if (worker* here = this_worker()) here->counters().wakes_sent.add();
-    }
+    if (auto picked = idle_.pick_sleeper()) at(*picked).driver().wake();
 }
 
 void scheduler::inject(detail::work_item& item) noexcept {
@@ -407,7 +404,6 @@ void scheduler::end_threads(phase how) noexcept {
     while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     phase_.store(phase::over, std::memory_order_relaxed);  // for assertions: whoever comes now has not waited for shutdown()
-    std::lock_guard guard(start_mutex_);
     for (auto& worker : workers_) worker->drop_driver();
 }
 

@@ -18,7 +18,6 @@
 // uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
 //                                        so who parks and does not see it need not look there (parking protocol)
 
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -164,14 +163,6 @@ class scheduler {
     /// False if `perhaps_gone` has shut down; then nothing of it was touched.
     static bool report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept;
     task_counts counts() const noexcept;
-    /// For metrics: `visit(worker&)`, of all that may have work. Nobody drops a driver meanwhile.
-    template <class Visit>
-    void for_each_worker(Visit visit) {
-        std::lock_guard guard(start_mutex_);
-        for (unsigned i = 0; i < slots(); ++i) visit(at(i));
-    }
-    const std::string& name() const noexcept { return settings_.name; }
-    int held_up() const noexcept { return std::max(0, held_up_.load(std::memory_order_relaxed)); }
     void append_outside_names(std::vector<std::string>& names) const { outside_tasks_.append_names(names); }
     void request_stop_all() noexcept;
 

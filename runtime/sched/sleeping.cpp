@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <utility>
 
 #include <peal/detail/frame_memory.hpp>
 
@@ -107,8 +106,6 @@ void worker::park() noexcept {
     time_point look_again = tend_memory();
     if (alarm_ != nullptr) alarm_->turn_off(idle_since_);
     if (is_held_up()) set_held_up(false);
-    counters_.parks.add();
-    if (std::exchange(was_woken_, false) && timers_.item() == items_when_woken_) counters_.wakes_in_vain.add();
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
@@ -126,12 +123,6 @@ void worker::park() noexcept {
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
-    counters_.parked_ns.add(static_cast<std::uint64_t>((last_poll_ - idle_since_).count()));
-    if (searching_) {
-        counters_.wakes_received.add();
-        was_woken_ = true;
-        items_when_woken_ = timers_.item();
-    }
     // Who brought it may have counted on the search that this worker has just given up, and it may meet something else before it takes that: then it
     // must pass the errand on (end_search()). If so many search already, one of them does: its search ends after this look, and it looks then.
     if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();

@@ -186,7 +186,6 @@ detail::work_item* worker::next_in_turn() noexcept {
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
-            counters_.lifo_hits.add();
             return item;
         }
     }
@@ -245,7 +244,6 @@ detail::work_item* worker::take_lifo() noexcept {
 }
 
 void worker::poll() noexcept {
-    counters_.polls.add();
     time_point now = driver_->now();
     show_life(now);
     adjust_interval(now);
@@ -331,11 +329,7 @@ detail::work_item* worker::find_elsewhere() noexcept {
     detail::work_item* item = found ? next() : nullptr;
     if (item == nullptr && scheduler_.slots() > 1) {
         if (!searching_) searching_ = scheduler_.idle().try_start_search();
-        if (searching_) {
-            counters_.steals_tried.add();
-            item = steal();
-            if (item != nullptr) counters_.steals_won.add();
-        }
+        if (searching_) item = steal();
     }
     if (item != nullptr) end_search();
     return item;
@@ -530,7 +524,6 @@ void worker::push(detail::work_item& item) noexcept {
     }
     run_queue& to = queue(urgency);
     if (to.try_push(item)) return;
-    counters_.overflows.add();
     detail::work_list overflow;
     to.pop(overflow, run_queue::capacity / 2);
     overflow.push_back(item);

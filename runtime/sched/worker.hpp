@@ -23,7 +23,6 @@
 #include <peal/task/context.hpp>
 
 #include "../base/mpsc_stack.hpp"
-#include "../base/tally.hpp"
 #include "../task/driver.hpp"
 #include "../task/glance.hpp"
 #include "../time/wheel.hpp"
@@ -35,12 +34,6 @@
 namespace peal::rt {
 
 class scheduler;
-
-/// What a worker has done. The owner counts, any thread reads.
-struct worker_counters {
-    tally polls, parks, wakes_sent, wakes_received, wakes_in_vain, steals_tried, steals_won, lifo_hits, overflows, held_up, rounds_for_others;
-    tally parked_ns;
-};
 
 class worker {
   public:
@@ -56,9 +49,6 @@ class worker {
     rt::driver& driver() noexcept { return *driver_; }
     wheel& timers() noexcept { return timers_; }
     detail::task_list& tasks() noexcept { return tasks_; }
-    worker_counters& counters() noexcept { return counters_; }
-    /// Any worker's, by any thread.
-    std::size_t queued_for_metrics() const noexcept { return queued() + (lifo_.load(std::memory_order_relaxed) != nullptr ? 1 : 0); }
 
     void set_driver(std::unique_ptr<rt::driver> driver) noexcept {
         driver_ = std::move(driver);
@@ -70,14 +60,9 @@ class worker {
     /// Before it runs. It outlives the worker's thread.
     void set_alarm(alarm& from_now_on) noexcept { alarm_ = &from_now_on; }
     void drop_driver() noexcept {
-        if (!driver_) return;
-        driver_->wait_for_callers();
-        last_totals_ = driver_->totals();
+        if (driver_) driver_->wait_for_callers();
         driver_.reset();
     }
-    /// Of its driver, also after that. By a thread that keeps others from dropping it (scheduler::for_each_worker()).
-    driver_totals totals() const noexcept { return driver_ != nullptr ? driver_->totals() : last_totals_; }
-    bool is_asleep() const noexcept { return driver_ == nullptr || !driver_->is_running(); }
 
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Makes the calling thread this worker, or none.
@@ -207,7 +192,6 @@ class worker {
     alarm* alarm_ = nullptr;                // none where nobody watches
     std::unique_ptr<rt::driver> driver_;
     const char* driver_name_ = "";
-    driver_totals last_totals_;
     wheel timers_;
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
@@ -241,13 +225,11 @@ class worker {
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool waits_for_call_ = false;           // in wait_for()
-    bool was_woken_ = false;                // by others for work, since it parked last: for metrics
-    std::uint64_t items_when_woken_ = 0;
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
     worker* watched_ = nullptr;             // has something to steal, and ran nothing else since watched_item_ was read; see find_victim()
-    std::uint64_t watched_item_ = 0;
+    std::uint32_t watched_item_ = 0;
 
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock
@@ -259,7 +241,6 @@ class worker {
     unsigned until_poll_ = 16;
     time_point last_poll_{};
 
-    worker_counters counters_;
     detail::atomic<std::uint64_t> accepted_{0};
     detail::atomic<std::uint64_t> ended_[4] = {};
 };

@@ -193,7 +193,6 @@ void driver::unlink(arrivals& operation) noexcept {
 }
 
 void driver::perform_elsewhere(detail::operation& operation) noexcept {
-    performed_elsewhere_.add();
     ++operation.outstanding;
     auto* made = new (std::nothrow) elsewhere_job(*this, operation);
     operation.elsewhere = made;

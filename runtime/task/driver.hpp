@@ -40,7 +40,6 @@
 #include <peal/detail/spin_lock.hpp>
 
 #include "../base/mpsc_stack.hpp"
-#include "../base/tally.hpp"
 
 namespace peal::rt {
 
@@ -48,14 +47,6 @@ using time_point = std::chrono::steady_clock::time_point;
 
 class arrivals;
 class blocking_pool;
-
-/// What a driver has done.
-struct driver_totals {
-    std::uint64_t begun = 0;      // operations
-    std::uint64_t ended = 0;
-    std::uint64_t elsewhere = 0;  // of these, by a blocking thread
-    std::uint64_t enters = 0;     // system calls for the outside itself
-};
 
 class driver {
   public:
@@ -67,7 +58,7 @@ class driver {
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Takes an operation. It may be handed to the outside later, at the next poll() or wait().
     void submit(detail::operation& operation) noexcept {
-        begun_.add();
+        ++begun_;
         do_submit(operation);
     }
 
@@ -130,7 +121,7 @@ class driver {
 
     /// Operations that have been submitted and are not ready yet, wherever they are: not handed over, outside, with a blocking thread, or between
     /// their end and the request of a stopper.
-    std::uint64_t underway() const noexcept { return begun_.value() - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
+    std::uint64_t underway() const noexcept { return begun_ - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
 
     // ---- another worker, for an owner that does not come ----------------------------------------------------------------------
     /// Hands over what the owner has submitted and appends what is ready, about `room` at most. False: the owner is here itself, or this outside can only
@@ -188,10 +179,6 @@ class driver {
 
     blocking_pool& elsewhere() noexcept { return elsewhere_; }
 
-    driver_totals totals() const noexcept {
-        return {begun_.value(), ended_.load(std::memory_order_relaxed), performed_elsewhere_.value(), enters_.value()};
-    }
-
     bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
 
   protected:
@@ -225,9 +212,6 @@ class driver {
         if (!is_known) served_[next_served_++ % served_.size()] = fd;
         change_few_score(is_known ? 1 : -1);
     }
-
-    /// Under the lock.
-    void count_enter() noexcept { enters_.add(); }
 
     /// Descriptors are the system's.
     void try_first() noexcept { tries_first_ = true; }
@@ -290,7 +274,7 @@ class driver {
     detail::atomic<int> few_score_{few_score_limit};  // written by the owner, and by who stands in; relaxed: a hint, one may be lost
 
     // The owner's.
-    tally begun_;
+    std::uint64_t begun_ = 0;
     std::size_t room_ = std::numeric_limits<std::size_t>::max();
     bool tries_first_ = false;
     unsigned tries_ = 0;  // in a row
@@ -298,7 +282,6 @@ class driver {
     unsigned failures_ = 0;  // in a row: 1, 3, 7 ...
     unsigned untried_ = 0;
 
-    tally enters_, performed_elsewhere_;  // under the lock
     detail::atomic<unsigned> callers_{0};
 
     detail::atomic<state> state_{state::running};

@@ -94,7 +94,6 @@ io_uring_sqe& uring_driver::get_entry() noexcept {
     for (;;) {
         if (io_uring_sqe* entry = ring_.try_get_entry()) return *entry;
         // Full. The kernel takes all of them, unless completions must be reaped first: those it keeps for us, none is lost.
-        count_enter();
         ring_.enter(false, std::nullopt);
     }
 }
@@ -333,10 +332,7 @@ void uring_driver::poll_under_lock(detail::work_list& ready, std::size_t room) n
     hand_over();
     take_messages(ready);
     feed(ready);
-    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
-        count_enter();
-        ring_.enter(false, std::nullopt);
-    }
+    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
     reap_completions(ready, room);
 }
 
@@ -352,10 +348,7 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
         timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
         if (timeout->count() == 0) sleep = false;
     }
-    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
-        count_enter();
-        ring_.enter(sleep, timeout);
-    }
+    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
     reap_completions(ready, room());
 }
 

@@ -15,8 +15,6 @@
 #include <peal/task/share.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/sync_wait.hpp>
-#include <peal/pool/counts.hpp>
-#include <peal/pool/metrics.hpp>
 #include <peal/task/task.hpp>
 #include <peal/task/unhandled.hpp>
 
@@ -113,6 +111,18 @@ class pool_options {
 
     std::chrono::milliseconds drain_timeout{2000};  // shutdown: tasks may end by themselves so long
     std::chrono::milliseconds stop_timeout{5000};   // shutdown: then they are asked to stop and may take so long
+};
+
+/// What a pool did so far. accepted = completed + failed + canceled + live. A task is counted as ended when nothing of it is left, a
+/// moment after the one who waits for it was told; after shutdown() the counts are final.
+class pool_counts {
+  public:
+    pool_counts() noexcept {}
+    std::uint64_t accepted = 0;
+    std::uint64_t completed = 0;  // ended with a value
+    std::uint64_t failed = 0;     // ended with an exception
+    std::uint64_t canceled = 0;   // ended with operation_canceled
+    std::uint64_t live = 0;       // not ended yet
 };
 
 class shutdown_report {
@@ -294,8 +304,6 @@ class PEAL_EXPORT pool {
     /// Asks every task of the pool to stop, and goes on accepting. A stop is never taken back: whatever such a task awaits from then
     /// on ends with operation_canceled, in its clean-up, too.
     void request_stop() noexcept;
-    /// What it and its workers have done and do, see pool_metrics. Any thread; stops nobody. Allocates.
-    pool_metrics metrics() const;
 
     /// The pool of the calling worker; null on any other thread.
     static pool* current() noexcept;
