@@ -126,7 +126,7 @@ class Bounds(TreeCase):
             write(self.below(b"%d" % i), content_of(i, i))
         os.makedirs(self.below(b"some/way/down"))
         write(self.below(b"some/way/down/file"), b"x")
-        for limit in (40, 28):
+        for limit in (48, 36):
             with self.subTest(limit=limit):
                 result = run("--open-files", "64", "--workers", "2", self.root,
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
