@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,7 +59,6 @@ watchdog::watchdog(scheduler& watched, settings settings)
     : scheduler_(watched),
       settings_(std::move(settings)),
       bells_(::epoll_create1(EPOLL_CLOEXEC), "epoll_create"),
-      end_(::eventfd(0, EFD_CLOEXEC), "eventfd"),
       again_(settings_.patience) {
     auto hear = [this](int fd, std::uint32_t index) {
         epoll_event event{};
@@ -68,7 +66,7 @@ watchdog::watchdog(scheduler& watched, settings settings)
         event.data.u32 = index;
         if (::epoll_ctl(bells_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw std::system_error(errno, std::system_category(), "epoll_ctl for a pool's watchdog");
     };
-    hear(end_.get(), end_index);
+    hear(end_.native_handle(), end_index);
     hear(again_.native_handle(), again_index);
     for (unsigned i = 0; i < scheduler_.places(); ++i) {
         workers_.push_back(std::make_unique<watched_worker>(settings_.patience));
@@ -83,9 +81,7 @@ watchdog::watchdog(scheduler& watched, settings settings)
 void watchdog::end() noexcept {
     if (!thread_) return;
     ends_.store(true, std::memory_order_relaxed);
-    std::uint64_t one = 1;
-    while (::write(end_.get(), &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    end_.raise();
     thread_->join();
     thread_.reset();
 }
@@ -102,7 +98,7 @@ void watchdog::run() noexcept {
             std::uint64_t rings;
             if (index == end_index) {
                 if (ends_.load(std::memory_order_relaxed)) return;
-                static_cast<void>(::read(end_.get(), &rings, sizeof rings) < 0);
+                static_cast<void>(::read(end_.native_handle(), &rings, sizeof rings) < 0);
                 continue;
             }
             alarm& bell = index == again_index ? again_ : workers_[index]->bell;

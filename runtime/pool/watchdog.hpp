@@ -7,7 +7,7 @@
 // It hears of that by the worker's alarm (sched/alarm.hpp). While a worker is held up it looks at it again and again: whether it has come back, whether all of
 // them are held up (then a spare worker is called), and whether it is time for a report.
 //
-// Threads: made before the workers, and ended before them by whoever made it. `stalls_` is the watchdog thread's.
+// Threads: made before the workers, and ended before them by whoever made it. What it has seen of each worker is its own thread's.
 
 #include <atomic>
 #include <chrono>
@@ -22,6 +22,7 @@
 #include "../base/thread.hpp"
 #include "../sched/alarm.hpp"
 #include "../sched/scheduler.hpp"
+#include "../task/wake_event.hpp"
 
 namespace peal {
 class stall;
@@ -82,7 +83,7 @@ class watchdog {
     const settings settings_;
     std::vector<std::unique_ptr<watched_worker>> workers_;
     descriptor bells_;  // an epoll: all alarms, and end_
-    descriptor end_;
+    wake_event end_;
     alarm again_;       // rings while somebody is followed
     std::atomic<bool> ends_{false};  // before end_ is written; relaxed. A child by fork() that ends in order writes that, too: it is the same eventfd
     std::chrono::steady_clock::time_point last_line_{};

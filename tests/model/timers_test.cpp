@@ -195,19 +195,25 @@ MODEL("sleep: stopped while its time is over", settings().preempt(4).stale(3)) {
     model::check(a.has_ended() && seam.timers().size() == 0, "awake");
 }
 
-MODEL("sleep: begun while another fires for the owner", settings().preempt(4).stale(3)) {
-    with_owner seam;
-    auto sleep = []() -> peal::task<> { co_await peal::sleep_for(1ms); };
-    started_task a(sleep);
+/// In an item of its own. In the end the owner looks itself.
+template <class Task>
+void start_while_another_fires(with_owner& seam, Task& task) {
     model::parallel(
         [&] {
             seam.timers().end_item();
-            a.start();
+            task.start();
             seam.timers().end_item();
             run_woken();
         },
         [&] { seam.time_is_seen_to_pass(); });
     seam.time_passes();
+}
+
+MODEL("sleep: begun while another fires for the owner", settings().preempt(4).stale(3)) {
+    with_owner seam;
+    auto sleep = []() -> peal::task<> { co_await peal::sleep_for(1ms); };
+    started_task a(sleep);
+    start_while_another_fires(seam, a);
     model::check(a.has_ended() && seam.timers().size() == 0, "awake");
 }
 
@@ -246,15 +252,7 @@ void another_fires_while_it_begins(peal::task<> (*limited)(peal::event&, int&)) 
     peal::event never;
     int how = 0;
     started_task a(limited, std::ref(never), std::ref(how));
-    model::parallel(
-        [&] {
-            seam.timers().end_item();
-            a.start();
-            seam.timers().end_item();
-            run_woken();
-        },
-        [&] { seam.time_is_seen_to_pass(); });
-    seam.time_passes();
+    start_while_another_fires(seam, a);
     model::check(a.has_ended() && how == 2 && seam.timers().size() == 0, "in time");
 }
 
