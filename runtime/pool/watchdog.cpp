@@ -74,7 +74,9 @@ watchdog::watchdog(scheduler& watched, settings settings)
     }
     static_cast<void>(prepare_interrupts());  // where it is refused, completions of a worker that computes come with the system's clock tick
     signals_blocked for_watchdog;
-    thread_.emplace([this] { run(); });
+    std::latch begun(1);  // it has its name, and what a thread does first it has done before the program may run out of descriptors
+    thread_.emplace([this, &begun] { run(begun); });
+    begun.wait();
     for (unsigned i = 0; i < scheduler_.places(); ++i) scheduler_.at(i).set_alarm(workers_[i]->bell);
 }
 
@@ -86,10 +88,11 @@ void watchdog::end() noexcept {
     thread_.reset();
 }
 
-void watchdog::run() noexcept {
+void watchdog::run(std::latch& begun) noexcept {
     char name[16];
     std::snprintf(name, sizeof name, "%s/watch", settings_.name.c_str());
     pthread_setname_np(pthread_self(), name);
+    begun.count_down();
     std::array<epoll_event, 16> events;
     for (;;) {
         const int count = ::epoll_wait(bells_.get(), events.data(), static_cast<int>(events.size()), -1);

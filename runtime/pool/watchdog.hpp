@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <string>
@@ -73,7 +74,7 @@ class watchdog {
         bool is_reported = false;
     };
 
-    void run() noexcept;
+    void run(std::latch& begun) noexcept;
     void look() noexcept;
     bool is_away(unsigned index);
     bool is_to_be_told(const worker& looked_at, watched_worker& seen, std::chrono::nanoseconds ran, bool is_blocked) const;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <peal/combine/timeout.hpp>
+#include <peal/combine/when_all.hpp>
 #include <peal/net/tcp.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/sync/event.hpp>
@@ -128,30 +129,27 @@ TEST_CASE("rescue: connections that wait on the ring of a kept worker are served
 }
 
 TEST_CASE("rescue: an operation that was not handed over yet is handed over") {
-    // The session and the one that keeps the worker lie in its inbox together: the read is submitted, and nothing enters the ring before the worker is kept.
+    // The session submits its read and suspends, and what keeps the worker is resumed by the same step: nothing enters the ring between them.
     peal::pool pool(rescued(2));
     for (int round = 0; round < 20; ++round) {
         auto [near, far] = support::local_pair();
-        std::optional<peal::join_handle<void>> session;
-        {
-            std::optional<keeper> first(std::in_place, pool, 0u);
-            session = pool.spawn(echo_on, std::ref(pool), 0u, std::ref(near));
-            std::atomic<bool> ready{false};
-            std::atomic<bool> released{false};
-            auto keep = [](peal::pool& its, std::atomic<bool>& there, std::atomic<bool>& go) -> peal::task<> {
-                co_await its.schedule_on(0);
-                there = true;
-                busy_until([&go] { return go.load(); });
+        std::atomic<bool> ready{false};
+        std::atomic<bool> released{false};
+        auto serve_and_keep = [](peal::pool& its, peal::net::tcp_stream& stream, std::atomic<bool>& there, std::atomic<bool>& go) -> peal::task<> {
+            co_await its.schedule_on(0);
+            auto keep = [](std::atomic<bool>& told, std::atomic<bool>& awaited) -> peal::task<> {
+                told = true;
+                busy_until([&awaited] { return awaited.load(); });
+                co_return;
             };
-            auto second = pool.spawn(keep, std::ref(pool), std::ref(ready), std::ref(released));
-            first->release();
-            REQUIRE(busy_until([&ready] { return ready.load(); }));
-            CHECK(is_echoed(far, 3));
-            released = true;
-            finish(pool, std::move(second));
-        }
+            co_await peal::when_all(echo(stream), keep(there, go));
+        };
+        auto both = pool.spawn(serve_and_keep, std::ref(pool), std::ref(near), std::ref(ready), std::ref(released));
+        REQUIRE(busy_until([&ready] { return ready.load(); }));
+        CHECK(is_echoed(far, 3));
+        released = true;
         far.close();
-        finish(pool, std::move(*session));
+        finish(pool, std::move(both));
     }
 }
 
