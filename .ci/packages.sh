@@ -15,7 +15,7 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 needs_of() {
     case $1 in
         build) echo cxx meson ninja pkg-config liburing libcrypto ;;
-        test) echo catch2 benchmark hwloc json curl nc redis-tools python3 ;;
+        test) echo catch2 benchmark hwloc json curl nc redis-tools python3 prometheus ;;
         sanitize) echo gcc-sanitizers ;;
         bench) echo benchmark asio redis-server redis-tools ;;
         compare) echo tbb asio openmp-clang go cargo tokio rayon libuv fio ;;
@@ -43,6 +43,7 @@ nc             | netcat                                            | netcat-open
 redis-tools    | redis-cli and redis-benchmark                     | redis-tools     | /usr/bin/redis-benchmark  | valkey
 redis-server   | redis-server                                      | redis-server    | /usr/bin/redis-server     | valkey
 python3        | python 3                                          | python3         | python3                   | python
+prometheus     | prometheus_client for the Python of the system    | python3-prometheus-client | python3-prometheus_client | python-prometheus_client
 gcc-sanitizers | the sanitizer libraries of g++                    | g++             | libasan libubsan libtsan  | gcc
 asio           | standalone Asio                                   | libasio-dev     | asio-devel                | asio
 clang          | clang 16 or newer with sanitizers and llvm-symbolizer | clang-19 libclang-rt-19-dev llvm-19 | clang compiler-rt llvm | clang compiler-rt llvm
@@ -63,6 +64,11 @@ field() {
 }
 
 command_there() { command -v "$1" >/dev/null 2>&1; }
+
+# The one that packages are made for: another may come first in PATH.
+system_python() {
+    if [ -x /usr/bin/python3 ]; then echo /usr/bin/python3; else echo python3; fi
+}
 
 at_least() { # VERSION WANTED: compares major.minor
     awk -v a="$1" -v b="$2" 'BEGIN { split(a, x, "."); split(b, y, ".")
@@ -101,6 +107,7 @@ have() {
         benchmark) pkg-config --exists benchmark || unpacked google-benchmark ;;
         hwloc) pkg-config --exists 'hwloc >= 2.5' ;;
         json) pkg-config --exists nlohmann_json ;;
+        prometheus) "$(system_python)" -c 'import prometheus_client.parser' ;;
         redis-tools) command_there redis-cli && command_there redis-benchmark ;;
         gcc-sanitizers) links g++ address,undefined && links g++ thread ;;
         asio) compiles '#if !__has_include(<asio.hpp>)

@@ -39,6 +39,7 @@
 #include <peal/parallel/join.hpp>
 #include <peal/parallel/parallel_for.hpp>
 #include <peal/parallel/parallel_reduce.hpp>
+#include <peal/pool/metrics.hpp>
 #include <peal/pool/pool.hpp>
 #include <peal/process/child.hpp>
 #include <peal/process/command.hpp>
@@ -65,5 +66,6 @@
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
 #include <peal/task/unhandled.hpp>
+#include <peal/task/when_full.hpp>
 #include <peal/task/yield.hpp>
 #include <peal/time/sleep.hpp>

@@ -123,15 +123,23 @@ void epoll_driver::go_on_with(detail::operation& operation, std::int32_t outcome
 /// attempt(), or no_buffer.
 std::int32_t epoll_driver::try_with_buffer(detail::operation& operation, readiness known) noexcept {
     if (!is_lent(operation.kind)) return attempt(operation, known);
-    if (lent_.pool == nullptr && (lent_.pool = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
+    if (lent_.pool == nullptr) {
+        if ((lent_.pool = new (std::nothrow) lease_pool(*this)) == nullptr) return -ENOMEM;
+        note_lending(*lent_.pool);
+    }
     std::uint16_t index;
-    if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) return lent_.pool->has_none() ? -ENOMEM : no_buffer;
+    if (lent_.pool->take(lease_pool::wish::some, &index, 1) == 0) {
+        if (lent_.pool->has_none()) return -ENOMEM;
+        count_refused();
+        return no_buffer;
+    }
     ++lent_.taken;
     std::byte* buffer = lent_.pool->address_of(index);
     unpoison(buffer, lease_pool::buffer_bytes);
     operation.address = buffer;
     std::int32_t outcome = attempt(operation, known);
     --lent_.taken;
+    count_lent();
     if (outcome > 0) {
         operation.extra = lent_.pool;
     } else {
@@ -289,6 +297,7 @@ void epoll_driver::use_events(const epoll_event* events, int count) noexcept {
 // ---- rounds -------------------------------------------------------------------------------------------------------------------
 
 int epoll_driver::wait_for_events(epoll_event* events, int most, time_point deadline) noexcept {
+    count_enter();
     if (deadline == time_point::min()) return ::epoll_wait(epoll_fd_, events, most, 0);
     if (deadline == time_point::max()) return ::epoll_wait(epoll_fd_, events, most, -1);
     auto left = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));

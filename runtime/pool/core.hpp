@@ -11,6 +11,10 @@
 
 namespace peal {
 
+namespace rt {
+pool_counts counts_of(const task_counts& now) noexcept;
+}
+
 class pool::core {
   public:
     core(pool& owner, const pool_options& options);

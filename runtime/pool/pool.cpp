@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -58,6 +59,9 @@ rt::scheduler_settings settings_of(const pool_options& options, std::function<vo
     settings.on_worker_stop = options.on_worker_stop;
     settings.unhandled = options.unhandled;
     settings.on_unhandled = options.on_unhandled;
+    settings.bounds.all = options.max_pending;
+    std::copy(options.max_pending_of.begin(), options.max_pending_of.end(), std::begin(settings.bounds.of));
+    settings.when_full = options.when_full;
     settings.has_spare = options.spare_worker.value_or(settings.workers > 1) && options.rescue_after.count() != 0;
     return settings;
 }
@@ -110,6 +114,16 @@ void pool::core::watch(const pool_options& options) {
         scheduler, rt::watchdog::settings{options.name, options.rescue_after, report_after(options), options.on_stall});
 }
 
+pool_counts rt::counts_of(const task_counts& now) noexcept {
+    pool_counts counts;
+    counts.accepted = now.accepted;
+    counts.completed = now.completed;
+    counts.failed = now.failed;
+    counts.canceled = now.canceled;
+    counts.live = now.live();
+    return counts;
+}
+
 pool::core* pool::core::current() noexcept {
     rt::scheduler* scheduler = detail::current_scheduler();
     return scheduler != nullptr ? static_cast<core*>(scheduler->owner()) : nullptr;
@@ -148,12 +162,12 @@ std::string stall::to_string() const {
     return text + ". Long computations belong into offload() or share their time by yield(), calls that block into peal::blocking()";
 }
 
-share pool::make_share(unsigned weight) {
+share pool::make_share(unsigned weight, std::size_t max_pending) {
     if (weight == 0 || weight > rt::shares::weight_limit) {
         throw std::invalid_argument("pool.make_share: the weight is " + std::to_string(weight) + ", it must be 1 to " +
                                     std::to_string(rt::shares::weight_limit) + "; tasks in no share weigh 100 together");
     }
-    const rt::share_queue* made = scheduler_->shares().make(scheduler_, weight);
+    const rt::share_queue* made = scheduler_->shares().make(scheduler_, weight, max_pending);
     if (made == nullptr) {
         throw std::length_error("pool.make_share: this pool has " + std::to_string(rt::shares::limit) +
                                 " shares already, which is the limit; they last as long as the pool, so make them once");
@@ -174,14 +188,7 @@ const char* pool::driver_of(unsigned index) const noexcept {
 }
 
 pool_counts pool::counts() const noexcept {
-    rt::task_counts now = scheduler_->counts();
-    pool_counts counts;
-    counts.accepted = now.accepted;
-    counts.completed = now.completed;
-    counts.failed = now.failed;
-    counts.canceled = now.canceled;
-    counts.live = now.live();
-    return counts;
+    return rt::counts_of(scheduler_->counts());
 }
 
 shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) {
@@ -191,6 +198,10 @@ shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     report.canceled = ended.canceled;
     report.not_stopped = ended.not_stopped;
     return report;
+}
+
+error pool::refusal() const {
+    return error(std::make_error_code(std::errc::resource_unavailable_try_again), "try_spawn: as many tasks wait for their turn as may (pool_options.max_pending)");
 }
 
 void pool::request_stop() noexcept { scheduler_->request_stop_all(); }

@@ -138,7 +138,7 @@ bool watchdog::is_away(unsigned index) {
         return false;
     }
     const auto ran = run_time_of(looked_at.thread_id());
-    const std::uint32_t item = looked_at.timers().item();
+    const std::uint64_t item = looked_at.timers().item();
     const bool is_new = seen.away_since != *since;
     if (is_new || seen.item != item) {
         seen.item = item;
@@ -147,6 +147,7 @@ bool watchdog::is_away(unsigned index) {
         seen.is_reported = false;
     }
     if (is_new) {
+        looked_at.counters().held_up.add();
         seen.away_since = *since;
         seen.ran_before = ran;
         seen.was_blocked = false;

@@ -67,7 +67,7 @@ class watchdog {
         std::chrono::steady_clock::time_point away_since{};  // the last stall
         std::chrono::nanoseconds ran_before{};               // CPU time of the thread when that was seen first
         // What would be told: of one item, not of many short ones.
-        std::uint32_t item = 0;
+        std::uint64_t item = 0;
         std::chrono::steady_clock::time_point item_since{};
         std::chrono::nanoseconds item_ran_before{};
         bool was_blocked = false;                            // at the last look

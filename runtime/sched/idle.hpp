@@ -44,6 +44,10 @@ class idle {
         counts_.fetch_add(one_parked - (was_searching ? 1 : 0), std::memory_order_seq_cst);  // [W1]
     }
 
+    /// For who waits for what workers do before they park: after this it sees what one did that was in enter_parked() before, and one that comes there later sees what
+    /// the caller has done.
+    void meet_parking() noexcept { counts_.fetch_add(0, std::memory_order_seq_cst); }
+
     enum class woken_as : bool { itself, searcher };
     /// The caller is awake again. `searcher`: a producer picked it, and counts on it to look for work.
     woken_as leave_parked(unsigned index) noexcept {

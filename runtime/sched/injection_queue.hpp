@@ -44,6 +44,29 @@ class injection_queue {
         publish();
     }
 
+    /// The oldest task that has not begun, of the lowest priority of which there is one; none of a higher priority than `most`. Null: there is none among the first few.
+    detail::spawned_context* shed(priority most) noexcept {
+        if (empty()) return nullptr;
+        std::lock_guard guard(lock_);
+        for (unsigned i = priorities; i-- > index_of(most);) {
+            detail::work_list before;
+            for (unsigned looks = 0; looks != 64 && !items_[i].empty(); ++looks) {
+                detail::work_item& item = items_[i].pop_front();
+                if (item.owner == nullptr || !detail::spawned_context::is_beginning(item)) {
+                    before.push_back(item);
+                    continue;
+                }
+                before.append(items_[i]);
+                items_[i] = before;
+                publish();
+                return static_cast<detail::spawned_context*>(&item);
+            }
+            before.append(items_[i]);
+            items_[i] = before;
+        }
+        return nullptr;
+    }
+
     std::size_t size() const noexcept { return size_.load(std::memory_order_seq_cst); }  // [I1]
     bool empty() const noexcept { return size() == 0; }
     bool has_urgent() const noexcept { return urgent_.load(std::memory_order_relaxed) != 0; }  // [I2]

@@ -56,6 +56,7 @@ detail::work_item* worker::take_pinned(Predicate is_wanted) noexcept {
 void worker::collect(detail::work_list& ready) noexcept {
     driver_->poll(ready_);
     timers_.advance(driver_->now());
+    if (scheduler_.admission().has_waiting()) scheduler_.admission().let_in(driver_->now(), admission::pace::at_once);
     ready.append(ready_);
     take_inbox();
     ready.append(pinned_);

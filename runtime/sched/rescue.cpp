@@ -27,6 +27,7 @@ void worker::stand_in(time_point now) noexcept {
     for (unsigned i = 0; i < scheduler_.slots(); ++i) {
         worker& other = scheduler_.at(i);
         if (&other == this || !other.is_held_up()) continue;
+        counters_.rounds_for_others.add();
         other.driver_->poll_for_owner(ready_, room());
         take_ready();
         announce();
@@ -63,17 +64,20 @@ void worker::give_away() noexcept {
 void worker::rest() noexcept {
     end_search();
     give_away();
-    if (alarm_ != nullptr) alarm_->turn_off(driver_->now());
+    time_point now = driver_->now();
+    spend(counters_.busy_ns, now);
+    if (alarm_ != nullptr) alarm_->turn_off(now);
     driver_->prepare_to_park();
     if (driver_->has_messages() || !inbox_.empty() || scheduler_.needs_spare() || scheduler_.must_end_now()) {
         driver_->stay_awake();
         driver_->poll(ready_);
     } else {
         time_point until = timers_.next_advance();
-        if (scheduler_.may_end()) until = std::min(until, driver_->now() + std::chrono::milliseconds(10));  // as in park()
+        if (scheduler_.may_end()) until = std::min(until, now + std::chrono::milliseconds(10));  // as in park()
         driver_->wait(ready_, until);
     }
-    time_point now = driver_->now();
+    now = driver_->now();
+    spend(counters_.parked_ns, now);
     show_life(now);
     take_ready();
     take_inbox();

@@ -43,7 +43,8 @@ live_schedulers& the_live_schedulers() noexcept {
 }  // namespace
 
 scheduler::scheduler(scheduler_settings settings)
-    : settings_(std::move(settings)), slots_(settings_.workers), idle_(settings_.workers, settings_.has_spare ? 1 : 0) {
+    : settings_(std::move(settings)), slots_(settings_.workers), idle_(settings_.workers, settings_.has_spare ? 1 : 0),
+      admission_(*this, settings_.bounds) {
     for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i, worker::role::regular));
     if (settings_.has_spare) workers_.push_back(std::make_unique<worker>(*this, settings_.workers, worker::role::spare));
     live_schedulers& live = the_live_schedulers();
@@ -152,7 +153,10 @@ worker* scheduler::this_worker() noexcept {
 // ---- work -------------------------------------------------------------------------------------------------------------------
 
 void scheduler::wake_one() noexcept {
-    if (auto picked = idle_.pick_sleeper()) at(*picked).driver().wake();
+    if (auto picked = idle_.pick_sleeper()) {
+        at(*picked).driver().wake();
+        if (worker* here = this_worker()) here->counters().wakes_sent.add();
+    }
 }
 
 void scheduler::inject(detail::work_item& item) noexcept {
@@ -194,13 +198,71 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
     }
 }
 
-bool scheduler::accept(detail::spawned_context& task, detail::task_list* list) noexcept {
+detail::acceptance scheduler::accept(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept {
     worker* here = this_worker();
-    if (!admit(here, task, list)) return false;
-    if (here != nullptr) {
-        here->push_spawned(task);
-    } else {
-        inject(task);
+    if (here == nullptr) return accept_from_outside(task, list, has);
+    if (!admit(here, task, list)) return detail::acceptance::stopped;
+    here->push_spawned(task);
+    return detail::acceptance::accepted;
+}
+
+detail::acceptance scheduler::accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept {
+    visitor inside(*this);
+    const share_queue* share = share_of(task);
+    const bool is_share_bounded = share != nullptr && share->most_pending() != 0;
+    if (has == detail::has_place::no && admission_.must_ask(task.priority(), is_share_bounded, outside_accepted(task.priority()))) [[unlikely]] {
+        return accept_at_door(task, list, share);
+    }
+    if (!admit(nullptr, task, list)) return detail::acceptance::stopped;
+    put_outside(task);
+    wake_one();
+    return detail::acceptance::accepted;
+}
+
+detail::acceptance scheduler::accept_at_door(detail::spawned_context& task, detail::task_list* list, const share_queue* share) noexcept {
+    blocked_guest guest(task.priority(), share);
+    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest, task.priority())) {
+        // A worker of another pool must not be blocked: tasks wait by submit().
+        if (settings_.when_full != when_full::wait || detail::this_thread.worker != nullptr) {
+            refused_.fetch_add(1, std::memory_order_relaxed);
+            return detail::acceptance::full;
+        }
+        if (!wait_at_door(guest)) return detail::acceptance::stopped;
+    }
+    const detail::acceptance answer = accept_from_outside(task, list, detail::has_place::yes);
+    admission_.give_place_back(guest);  // it counts itself now
+    return answer;
+}
+
+bool scheduler::try_to_come_in(detail::door_waiter& guest, priority urgency) noexcept {
+    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest, urgency)) {  // else it is refused for another reason
+        refused_.fetch_add(1, std::memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+bool scheduler::ask_to_come_in(detail::door_waiter& guest, priority urgency) noexcept {
+    if (admission_.ask(guest)) return true;
+    if (settings_.when_full != when_full::shed) return false;
+    visitor inside(*this);
+    detail::spawned_context* oldest = injected_.shed(urgency);
+    if (oldest == nullptr) return false;
+    shed_.fetch_add(1, std::memory_order_relaxed);
+    count_begun(this_worker(), *oldest);
+    context* before = std::exchange(detail::this_thread.current, oldest);
+    static_cast<void>(oldest->end_unbegun());
+    detail::this_thread.current = before;
+    return admission_.ask(guest);
+}
+
+/// False: the pool does not accept any more.
+bool scheduler::wait_at_door(blocked_guest& guest) noexcept {
+    if (!drive_) return admission_.wait(guest);
+    try {
+        drive_([this, &guest] { return admission_.ask(guest); }, nullptr, nullptr);
+    } catch (const std::exception&) {
+        return false;  // nothing can go on
     }
     return true;
 }
@@ -222,16 +284,23 @@ void scheduler::enqueue_all(detail::work_list& items) noexcept {
 
 /// `here`: the calling thread's worker, or null.
 bool scheduler::admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept {
+    if (share_queue* share = share_of(task)) [[unlikely]] share->count_accepted();
+    bool is_timed;
     if (here != nullptr) {
-        here->count_accepted();
+        is_timed = here->count_accepted(task.priority());
     } else {
-        outside_accepted_.fetch_add(1, std::memory_order_seq_cst);  // [S2]
+        const auto before = outside_accepted_[index_of(task.priority())].fetch_add(1, std::memory_order_seq_cst);  // [S2]
+        is_timed = before % worker::timed_every == 0 && !drive_;  // the clock of a simulation is its drivers'
     }
     if (gate_.load(std::memory_order_seq_cst) > (here != nullptr ? gate::inside : gate::open)) {  // [S2]
-        count_ended(detail::outcome::canceled);
+        count_begun(here, task);
+        count_ended(detail::outcome::canceled, {});
         return false;
     }
     task.accepted_by_ = this;
+    if constexpr (!detail::is_explored) {
+        if (is_timed) [[unlikely]] task.set_timed_since(here != nullptr ? here->driver().now() : std::chrono::steady_clock::now());
+    }
     detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
     (list != nullptr ? *list : own).insert(task);
     return true;
@@ -266,8 +335,18 @@ void scheduler::begin_to_serve(const worker& spare) noexcept {
 
 // ---- ends -------------------------------------------------------------------------------------------------------------------
 
-void scheduler::count_ended(detail::outcome outcome) noexcept {
+void scheduler::count_begun(worker* here, const detail::spawned_context& task) noexcept {
+    if (share_queue* share = share_of(task)) share->count_begun();
+    if (here != nullptr) {
+        here->count_begun(task.priority());
+    } else {
+        outside_begun_[index_of(task.priority())].fetch_add(1, std::memory_order_seq_cst);
+    }
+}
+
+void scheduler::count_ended(detail::outcome outcome, time_point began) noexcept {
     if (worker* here = this_worker()) {
+        if (began != time_point()) here->counters().durations.record(here->driver().now() - began);
         here->count_ended(outcome);
     } else {
         outside_ended_[static_cast<unsigned>(outcome)].fetch_add(1, std::memory_order_seq_cst);
@@ -286,8 +365,14 @@ task_counts scheduler::counts() const noexcept {
     sum.completed = ended(detail::outcome::value);
     sum.failed = ended(detail::outcome::failed);
     sum.canceled = ended(detail::outcome::canceled);
-    sum.accepted = outside_accepted_.load(std::memory_order_seq_cst);  // [S2]
-    for (auto& worker : workers_) sum.accepted += worker->accepted();
+    for (unsigned i = 0; i < priorities; ++i) {
+        std::uint64_t begun = outside_begun_[i].load(std::memory_order_seq_cst);
+        for (auto& worker : workers_) begun += worker->begun(static_cast<priority>(i));
+        std::uint64_t accepted = outside_accepted_[i].load(std::memory_order_seq_cst);  // [S2]
+        for (auto& worker : workers_) accepted += worker->accepted(static_cast<priority>(i));
+        sum.pending[i] = accepted - begun;
+        sum.accepted += accepted;
+    }
     return sum;
 }
 
@@ -344,6 +429,7 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
     if (shut_down_) return report_;
     shut_down_ = true;
     gate_.store(gate::inside, std::memory_order_seq_cst);  // [S2]
+    admission_.let_go(rt::admission::whom::threads);
 
     using clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);  // milliseconds::max() means for ever
@@ -352,6 +438,7 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
     bool ended = wait_until_ended(clock::now() + drain);
     report_.drained = ended;
     gate_.store(gate::closed, std::memory_order_seq_cst);  // [S2]
+    admission_.let_go(rt::admission::whom::all);
     ended = ended && counts().live() == 0;                  // a guest of another pool may have spawned in between
     if (!ended) {
         std::uint64_t before = counts().live();
@@ -404,12 +491,13 @@ void scheduler::end_threads(phase how) noexcept {
     while (visitors_.load(std::memory_order_acquire) != 0) detail::spin_hint();  // [S3]
     if (how == phase::abandon) return;  // abandoned tasks and the kernel may still use the drivers
     phase_.store(phase::over, std::memory_order_relaxed);  // for assertions: whoever comes now has not waited for shutdown()
+    std::lock_guard guard(start_mutex_);
     for (auto& worker : workers_) worker->drop_driver();
 }
 
 // ---- what the layer of tasks asks for ------------------------------------------------------------------------------------------
 
-void count_ended(scheduler& pool, detail::outcome outcome) noexcept { pool.count_ended(outcome); }
+void count_ended(scheduler& pool, detail::outcome outcome, context::time_point began) noexcept { pool.count_ended(outcome, began); }
 
 void report_unhandled_late(std::exception_ptr failure, const context& task, scheduler* perhaps_gone) noexcept {
     if (!scheduler::report_unhandled_if_live(perhaps_gone, failure, task)) report_unhandled(std::move(failure), task, nullptr);
@@ -465,11 +553,17 @@ void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept
     target.enqueue_on(index, item);
 }
 
-bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept(task, list); }
+acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, has_place has) noexcept { return target.accept(task, list, has); }
 
 bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept_only(task, list); }
 
 void enqueue_all(rt::scheduler& target, work_list& items) noexcept { target.enqueue_all(items); }
+
+bool pass_door(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.admission().ask(waiter); }
+bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter, priority urgency) noexcept { return pool.try_to_come_in(waiter, urgency); }
+bool wait_at_door(rt::scheduler& pool, door_operation& waiter) noexcept { return pool.admission().wait(waiter); }
+bool leave_door(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.admission().leave(waiter); }
+void give_place_back(rt::scheduler& pool, door_waiter& waiter) noexcept { pool.admission().give_place_back(waiter); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();
@@ -490,7 +584,11 @@ rt::scheduler* current_scheduler() noexcept {
     return this_thread.worker != nullptr ? &this_thread.worker->scheduler() : nullptr;
 }
 
-void throw_pool_stopped() {
+void throw_refused(acceptance why) {
+    if (why == acceptance::full) {
+        throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                                "spawn: as many tasks wait for their turn as may (pool_options.max_pending); spawn it later, or wait for room by co_await pool.submit()");
+    }
     throw std::system_error(std::make_error_code(std::errc::operation_canceled), "spawn: the pool has stopped accepting tasks");
 }
 

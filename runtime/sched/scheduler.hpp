@@ -18,6 +18,7 @@
 // uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
 //                                        so who parks and does not see it need not look there (parking protocol)
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -32,6 +33,7 @@
 #include <peal/task/unhandled.hpp>
 
 #include "../base/thread.hpp"
+#include "admission.hpp"
 #include "idle.hpp"
 #include "injection_queue.hpp"
 #include "shares.hpp"
@@ -49,11 +51,14 @@ struct scheduler_settings {
     std::function<void(unsigned)> on_worker_stop;
     peal::unhandled unhandled = peal::unhandled::report;
     std::function<void(std::exception_ptr, const context&)> on_unhandled;
+    rt::admission::bounds bounds;
+    peal::when_full when_full = peal::when_full::wait;
     std::function<void()> on_ending;  // once, before the workers end; after it, no other thread looks at them
 };
 
 struct task_counts {
     std::uint64_t accepted = 0, completed = 0, failed = 0, canceled = 0;
+    std::uint64_t pending[priorities] = {};  // accepted, and not begun
     std::uint64_t live() const noexcept { return accepted - completed - failed - canceled; }
 };
 
@@ -107,9 +112,16 @@ class scheduler {
     void enqueue(detail::work_item& item) noexcept;
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
-    bool accept(detail::spawned_context& task, detail::task_list* list) noexcept;
+    detail::acceptance accept(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept;
     bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept { return admit(this_worker(), task, list); }
     void enqueue_all(detail::work_list& items) noexcept;
+    rt::admission& admission() noexcept { return admission_; }
+    /// Makes room where the pool is full, or not: pool_options::when_full. Any thread.
+    bool ask_to_come_in(detail::door_waiter& guest, priority urgency) noexcept;
+    /// The same for who does not wait. True, too, if the pool does not accept any more: that is told when it comes.
+    bool try_to_come_in(detail::door_waiter& guest, priority urgency) noexcept;
+    std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
+    std::uint64_t shed() const noexcept { return shed_.load(std::memory_order_relaxed); }
     injection_queue& injected() noexcept { return injected_; }
     rt::shares& shares() noexcept { return shares_; }
     /// The one of this pool that the item is in, or null.
@@ -158,11 +170,20 @@ class scheduler {
     void begin_to_serve(const worker& spare) noexcept;
 
     // ---- ends -------------------------------------------------------------------------------------------------------------
-    void count_ended(detail::outcome outcome) noexcept;
+    void count_ended(detail::outcome outcome, time_point began) noexcept;
     void report_unhandled(std::exception_ptr failure, const context& task) noexcept;
     /// False if `perhaps_gone` has shut down; then nothing of it was touched.
     static bool report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept;
     task_counts counts() const noexcept;
+    std::uint64_t outside_accepted(priority urgency) const noexcept { return outside_accepted_[index_of(urgency)].load(std::memory_order_seq_cst); }
+    /// For metrics: `visit(worker&)`, of all that may have work. Nobody drops a driver meanwhile.
+    template <class Visit>
+    void for_each_worker(Visit visit) {
+        std::lock_guard guard(start_mutex_);
+        for (unsigned i = 0; i < slots(); ++i) visit(at(i));
+    }
+    const std::string& name() const noexcept { return settings_.name; }
+    int held_up() const noexcept { return std::max(0, held_up_.load(std::memory_order_relaxed)); }
     void append_outside_names(std::vector<std::string>& names) const { outside_tasks_.append_names(names); }
     void request_stop_all() noexcept;
 
@@ -190,7 +211,11 @@ class scheduler {
         closed,  // none
     };
 
+    detail::acceptance accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept;
+    detail::acceptance accept_at_door(detail::spawned_context& task, detail::task_list* list, const share_queue* share) noexcept;
+    bool wait_at_door(blocked_guest& guest) noexcept;
     bool admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept;
+    void count_begun(worker* here, const detail::spawned_context& task) noexcept;
     /// Brings an item from a thread that is no worker of ours.
     void inject(detail::work_item& item) noexcept;
     class visitor {
@@ -231,12 +256,16 @@ class scheduler {
     injection_queue injected_;
     rt::shares shares_;
     rt::idle idle_;
+    rt::admission admission_;
 
     // What threads outside write for each task, away from what workers read.
     alignas(64) detail::task_list outside_tasks_;  // spawned by threads that are no worker of ours, into no scope
     detail::atomic<unsigned> visitors_{0};
-    detail::atomic<std::uint64_t> outside_accepted_{0};
+    detail::atomic<std::uint64_t> outside_accepted_[priorities] = {};
+    detail::atomic<std::uint64_t> outside_begun_[priorities] = {};  // accepted by threads outside, and ended there without having begun
     detail::atomic<std::uint64_t> outside_ended_[4] = {};
+    detail::atomic<std::uint64_t> refused_{0};  // relaxed, as the next: for metrics
+    detail::atomic<std::uint64_t> shed_{0};
 
     alignas(64) detail::thread_mutex start_mutex_;  // guards those below, while starting and ending
     bool has_started_ = false;   // all of them have drivers

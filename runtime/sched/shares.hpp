@@ -31,13 +31,22 @@ namespace peal::rt {
 
 class share_queue : public detail::share_state {
   public:
-    share_queue(scheduler* pool, unsigned weight) noexcept : share_state{pool, weight} {}
+    share_queue(scheduler* pool, unsigned weight, std::uint64_t most_pending) noexcept : share_state{pool, weight}, most_pending_(most_pending) {}
+
+    /// Tasks of it that have been accepted and have not begun. Relaxed: what hangs on it looks again.
+    std::uint64_t pending() const noexcept { return pending_.load(std::memory_order_relaxed); }
+    void count_accepted() noexcept { pending_.fetch_add(1, std::memory_order_relaxed); }
+    void count_begun() noexcept { pending_.fetch_sub(1, std::memory_order_relaxed); }
+    /// 0: no bound.
+    std::uint64_t most_pending() const noexcept { return most_pending_; }
 
   private:
     friend class shares;
 
     void charge(double nanoseconds) noexcept { pass_ += nanoseconds / weight; }
 
+    const std::uint64_t most_pending_;
+    detail::atomic<std::uint64_t> pending_{0};
     // guarded by shares::lock_
     detail::work_list items_;
     double pass_ = 0;         // nanoseconds per unit of weight: as exact as a clock for years
@@ -51,8 +60,8 @@ class shares {
     static constexpr unsigned weight_of_others = 100;  // of all that is in no share together
 
     /// Requires: a weight of 1 to weight_limit. Null if there are `limit` already. Throws std::bad_alloc.
-    share_queue* make(scheduler* pool, unsigned weight) {
-        auto made = std::make_unique<share_queue>(pool, weight);
+    share_queue* make(scheduler* pool, unsigned weight, std::uint64_t most_pending = 0) {
+        auto made = std::make_unique<share_queue>(pool, weight, most_pending);
         std::lock_guard guard(making_);
         if (all_.size() == limit) return nullptr;
         all_.push_back(std::move(made));
@@ -150,7 +159,7 @@ class shares {
 
     alignas(64) detail::spin_lock lock_;
     share_queue* ready_[limit] = {};  // those that have items here, in the order in which they came to have some
-    share_queue others_{nullptr, weight_of_others};
+    share_queue others_{nullptr, weight_of_others, 0};
     double now_ = 0;                  // the pass of the last one that got a turn; never goes back
 
     detail::thread_mutex making_;     // guards all_

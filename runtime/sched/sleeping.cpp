@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include <peal/detail/frame_memory.hpp>
 
@@ -48,6 +49,7 @@ bool worker::try_end() noexcept {
 bool worker::spin() noexcept {
     if (spin_score_ <= 0 || !driver_->serves_few() || scheduler_.may_end() || !may_spin()) {
         idle_since_ = driver_->now();
+        spend(counters_.busy_ns, idle_since_);
         return false;
     }
     poll();
@@ -65,9 +67,11 @@ bool worker::spin() noexcept {
         }
         if (found) {
             spin_score_ = std::min(spin_score_ + 1, spin_score_limit);
+            spend(counters_.searched_ns, now);
             return true;
         }
     }
+    spend(counters_.searched_ns, now);
     spin_score_ -= 2;
     return false;
 }
@@ -106,10 +110,13 @@ void worker::park() noexcept {
     time_point look_again = tend_memory();
     if (alarm_ != nullptr) alarm_->turn_off(idle_since_);
     if (is_held_up()) set_held_up(false);
+    counters_.parks.add();
+    if (std::exchange(was_woken_, false) && timers_.item() == items_when_woken_) counters_.wakes_in_vain.add();
     driver_->prepare_to_park();
     scheduler_.idle().enter_parked(index_, searching_);
     searching_ = false;
-    const bool sees_work = work_in_sight();
+    if (scheduler_.admission().has_waiting()) [[unlikely]] scheduler_.admission().let_in(idle_since_, admission::pace::at_once);  // [A1]
+    const bool sees_work = has_work() || work_in_sight();  // of its own: a task that was let in
     if (sees_work || scheduler_.must_end_now() || try_end()) {
         driver_->stay_awake();
     } else if (scheduler_.may_end()) {
@@ -123,6 +130,12 @@ void worker::park() noexcept {
     }
     searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
+    spend(counters_.parked_ns, last_poll_);
+    if (searching_) {
+        counters_.wakes_received.add();
+        was_woken_ = true;
+        items_when_woken_ = timers_.item();
+    }
     // Who brought it may have counted on the search that this worker has just given up, and it may meet something else before it takes that: then it
     // must pass the errand on (end_search()). If so many search already, one of them does: its search ends after this look, and it looks then.
     if (sees_work && !searching_) searching_ = scheduler_.idle().try_start_search();

@@ -89,7 +89,7 @@ class blocked_thread final : public waiter {
 
 }  // namespace
 
-bool run_to_end(spawned_context& task, rt::scheduler* scheduler) {
+acceptance run_to_end(spawned_context& task, rt::scheduler* scheduler) {
     PEAL_ASSERT(this_thread.worker == nullptr,
                 "sync_wait() or pool.run() was called on a worker: it would block the worker that may have to run the task; "
                 "co_await the task, or a join_handle of spawn(), instead");
@@ -100,7 +100,7 @@ bool run_to_end(spawned_context& task, rt::scheduler* scheduler) {
         resume_chain(task.handle);
         this_thread.current = before;
     } else {
-        if (!accept_task(*scheduler, task, nullptr)) return false;
+        if (acceptance answer = accept_task(*scheduler, task, nullptr); answer != acceptance::accepted) return answer;
         if (scheduler->drive()) {
             try {
                 scheduler->drive()([&blocked] { return blocked.done(); }, nullptr, nullptr);
@@ -112,7 +112,7 @@ bool run_to_end(spawned_context& task, rt::scheduler* scheduler) {
         }
     }
     blocked.block();
-    return true;
+    return acceptance::accepted;
 }
 
 }  // namespace peal::detail

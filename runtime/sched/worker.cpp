@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include <peal/detail/frame_memory.hpp>
 #include <peal/detail/this_thread.hpp>
@@ -74,7 +75,9 @@ auto worker::from_others(Take take) noexcept {
 
 void worker::run() noexcept {
     last_poll_ = driver_->now();
+    spent_until_ = last_poll_;
     show_life(last_poll_);  // the first task may be one that stays
+    bool is_timed = false;  // the next item
     while (!scheduler_.must_end_now()) {
         if (is_spare_ && !scheduler_.needs_spare()) [[unlikely]] {
             give_away();
@@ -86,9 +89,14 @@ void worker::run() noexcept {
         if (until_poll_ == 0) {
             poll();
             if (run_forked(forks_.pop())) continue;  // of children that have suspended: not only when the queue is empty
+            is_timed = counters_.polls.value() % 8 == 0;
         }
         if (detail::work_item* item = next()) {
-            run_found(*item);
+            if (std::exchange(is_timed, false)) {
+                run_timed(*item);
+            } else {
+                run_found(*item);
+            }
             continue;
         }
         driver_->set_room(run_queue::capacity);
@@ -112,7 +120,10 @@ void worker::run() noexcept {
         if (pass_turn_on()) continue;
         if (try_end()) break;
         detail::send_off_frames();
-        if (!spin()) park();
+        if (!spin()) {
+            park();
+            is_timed = true;
+        }
     }
     end_search();
     if (is_held_up()) set_held_up(false);  // and is not any more: nobody looks after this
@@ -127,9 +138,34 @@ void worker::run_found(detail::work_item& item) noexcept {
 void worker::execute(detail::work_item& item) noexcept {
     context* before = detail::this_thread.current;
     detail::this_thread.current = item.owner;
+    if (item.owner != nullptr && detail::spawned_context::is_beginning(item)) note_beginning(static_cast<detail::spawned_context&>(item));
     detail::resume_chain(item.handle);
     detail::this_thread.current = before;
     if constexpr (!detail::is_explored) timers_.end_item();  // (a state more for each item; models of timers do it themselves)
+}
+
+void worker::note_beginning(detail::spawned_context& task) noexcept {
+    if constexpr (detail::is_explored) {
+        if (!scheduler_.admission().is_bounded()) return;  // (a state more for each task)
+    }
+    if (share_queue* share = scheduler_.share_of(task)) [[unlikely]] share->count_begun();
+    count_begun(task.priority());
+    if (task.is_timed()) [[unlikely]] {
+        const time_point now = driver_->now();
+        counters_.waits.record(now - task.timed_since());
+        task.set_timed_since(now);
+    }
+}
+
+void worker::run_timed(detail::work_item& item) noexcept {
+    const time_point began = driver_->now();
+    run_found(item);
+    counters_.runs.record(driver_->now() - began);
+}
+
+void worker::spend(tally& on, time_point now) noexcept {
+    on.add(static_cast<std::uint64_t>(std::max(now - spent_until_, time_point::duration(0)).count()));
+    spent_until_ = now;
 }
 
 // ---- where work comes from ------------------------------------------------------------------------------------------------
@@ -186,6 +222,7 @@ detail::work_item* worker::next_in_turn() noexcept {
     if (lifo_streak_ < lifo_streak_limit) {
         if (detail::work_item* item = take_lifo()) {
             ++lifo_streak_;
+            counters_.lifo_hits.add();
             return item;
         }
     }
@@ -244,7 +281,9 @@ detail::work_item* worker::take_lifo() noexcept {
 }
 
 void worker::poll() noexcept {
+    counters_.polls.add();
     time_point now = driver_->now();
+    spend(counters_.busy_ns, now);
     show_life(now);
     adjust_interval(now);
     if (turn_whose_ != nullptr && now - turn_since_ >= turn_length) [[unlikely]] end_turn();
@@ -278,6 +317,7 @@ void worker::be_counted_on_by_nobody() noexcept {
 void worker::fire_timers(time_point now) noexcept {
     if ((searching_ || unannounced_ || sole_ != nullptr) && timers_.next_advance() <= now) be_counted_on_by_nobody();
     timers_.advance(now);
+    if (scheduler_.admission().has_waiting()) [[unlikely]] scheduler_.admission().let_in(now, admission::pace::batches);
     if (scheduler_.has_held_up()) [[unlikely]] stand_in(now);
 }
 
@@ -329,7 +369,11 @@ detail::work_item* worker::find_elsewhere() noexcept {
     detail::work_item* item = found ? next() : nullptr;
     if (item == nullptr && scheduler_.slots() > 1) {
         if (!searching_) searching_ = scheduler_.idle().try_start_search();
-        if (searching_) item = steal();
+        if (searching_) {
+            counters_.steals_tried.add();
+            item = steal();
+            if (item != nullptr) counters_.steals_won.add();
+        }
     }
     if (item != nullptr) end_search();
     return item;
@@ -457,12 +501,14 @@ void worker::nap(const detail::forked_call& call) noexcept {
     if (found != nullptr || call.has_ended() || !inbox_.empty() || driver_->has_messages()) {
         driver_->stay_awake();
     } else {
+        spend(counters_.busy_ns, driver_->now());
         time_point until = timers_.next_advance();
         if (scheduler_.has_held_up()) until = std::min(until, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));
     }
     if (is_listed) searching_ = scheduler_.idle().leave_parked(index_) == idle::woken_as::searcher;
     last_poll_ = driver_->now();
+    spend(counters_.parked_ns, last_poll_);
     show_life(last_poll_);
     driver_->poll(ready_);
     take_ready();
@@ -524,6 +570,7 @@ void worker::push(detail::work_item& item) noexcept {
     }
     run_queue& to = queue(urgency);
     if (to.try_push(item)) return;
+    counters_.overflows.add();
     detail::work_list overflow;
     to.pop(overflow, run_queue::capacity / 2);
     overflow.push_back(item);

@@ -23,6 +23,8 @@
 #include <peal/task/context.hpp>
 
 #include "../base/mpsc_stack.hpp"
+#include "../base/tally.hpp"
+#include "../base/timing.hpp"
 #include "../task/driver.hpp"
 #include "../task/glance.hpp"
 #include "../time/wheel.hpp"
@@ -35,8 +37,19 @@ namespace peal::rt {
 
 class scheduler;
 
+/// What a worker has done. The owner counts, any thread reads.
+struct worker_counters {
+    tally polls, parks, wakes_sent, wakes_received, wakes_in_vain, steals_tried, steals_won, lifo_hits, overflows, held_up, rounds_for_others;
+    tally busy_ns, searched_ns, parked_ns;  // until it looked at the clock last
+    timing waits;      // of tasks that are timed: from when they were accepted until they began
+    timing durations;  // from then until they ended
+    timing runs;       // of items: how long one kept the worker. The first one after every eighth look at the outside, and after a sleep
+};
+
 class worker {
   public:
+    static constexpr std::uint64_t timed_every = 64;  // tasks: a look at the clock when it is accepted, begins and ends, 25 ns each
+
     /// `spare`: beside the workers of the pool, for the time when all of these are held up.
     enum class role : bool { regular, spare };
     worker(rt::scheduler& scheduler, unsigned index, role role) noexcept
@@ -49,6 +62,9 @@ class worker {
     rt::driver& driver() noexcept { return *driver_; }
     wheel& timers() noexcept { return timers_; }
     detail::task_list& tasks() noexcept { return tasks_; }
+    worker_counters& counters() noexcept { return counters_; }
+    /// Any worker's, by any thread.
+    std::size_t queued_for_metrics() const noexcept { return queued() + (lifo_.load(std::memory_order_relaxed) != nullptr ? 1 : 0); }
 
     void set_driver(std::unique_ptr<rt::driver> driver) noexcept {
         driver_ = std::move(driver);
@@ -60,9 +76,14 @@ class worker {
     /// Before it runs. It outlives the worker's thread.
     void set_alarm(alarm& from_now_on) noexcept { alarm_ = &from_now_on; }
     void drop_driver() noexcept {
-        if (driver_) driver_->wait_for_callers();
+        if (!driver_) return;
+        driver_->wait_for_callers();
+        last_totals_ = driver_->totals();
         driver_.reset();
     }
+    /// Of its driver, also after that. By a thread that keeps others from dropping it (scheduler::for_each_worker()).
+    driver_totals totals() const noexcept { return driver_ != nullptr ? driver_->totals() : last_totals_; }
+    bool is_asleep() const noexcept { return driver_ == nullptr || !driver_->is_running(); }
 
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Makes the calling thread this worker, or none.
@@ -99,7 +120,9 @@ class worker {
     /// Polls driver, timers and inbox, and moves everything that can run into `ready`.
     void collect(detail::work_list& ready) noexcept;
 
-    void count_accepted() noexcept { increment(accepted_); }
+    /// True: the task is to be timed, one in so many.
+    bool count_accepted(priority urgency) noexcept { return increment(accepted_[index_of(urgency)]) % timed_every == 0; }
+    void count_begun(priority urgency) noexcept { increment(begun_[index_of(urgency)]); }
     void count_ended(detail::outcome outcome) noexcept { increment(ended_[static_cast<unsigned>(outcome)]); }
 
     // ---- the watchdog -------------------------------------------------------------------------------------------------------
@@ -119,15 +142,23 @@ class worker {
     // ---- any thread -------------------------------------------------------------------------------------------------------
     void push_pinned(detail::work_item& item) noexcept;
     bool has_stealable() const noexcept { return queued() != 0 || forks_.has_public(); }
-    std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_acquire); }
+    std::uint64_t accepted(priority urgency) const noexcept { return accepted_[index_of(urgency)].load(std::memory_order_acquire); }
+    /// Tasks that have begun here, wherever they were accepted, or were shed here.
+    std::uint64_t begun(priority urgency) const noexcept { return begun_[index_of(urgency)].load(std::memory_order_acquire); }
     std::uint64_t ended(detail::outcome outcome) const noexcept {
         return ended_[static_cast<unsigned>(outcome)].load(std::memory_order_acquire);
     }
 
   private:
-    static void increment(detail::atomic<std::uint64_t>& counter) noexcept {
-        counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // one writer
+    /// Gives what it was.
+    static std::uint64_t increment(detail::atomic<std::uint64_t>& counter) noexcept {
+        const std::uint64_t before = counter.load(std::memory_order_relaxed);
+        counter.store(before + 1, std::memory_order_release);  // one writer
+        return before;
     }
+    void note_beginning(detail::spawned_context& task) noexcept;
+    void run_timed(detail::work_item& item) noexcept;
+    void spend(tally& on, time_point now) noexcept;
 
     detail::work_item* next() noexcept;
     detail::work_item* next_in_turn() noexcept;
@@ -192,6 +223,7 @@ class worker {
     alarm* alarm_ = nullptr;                // none where nobody watches
     std::unique_ptr<rt::driver> driver_;
     const char* driver_name_ = "";
+    driver_totals last_totals_;
     wheel timers_;
     detail::task_list tasks_;               // tasks that were spawned here and belong to no scope
 
@@ -225,11 +257,13 @@ class worker {
     unsigned lifo_streak_ = 0;
     bool unannounced_ = false;              // something was put into the queue, and no sleeper was told: see announce()
     bool waits_for_call_ = false;           // in wait_for()
+    bool was_woken_ = false;                // by others for work, since it parked last: for metrics
+    std::uint64_t items_when_woken_ = 0;
     bool woken_in_vain_ = false;            // nap(): by others, for what it does not take
     bool searching_ = false;
     std::uint32_t random_ = 0;              // where to begin stealing
     worker* watched_ = nullptr;             // has something to steal, and ran nothing else since watched_item_ was read; see find_victim()
-    std::uint32_t watched_item_ = 0;
+    std::uint64_t watched_item_ = 0;
 
     time_point last_look_{};
     unsigned look_interval_ = 16;           // forks between two looks at the clock
@@ -241,7 +275,10 @@ class worker {
     unsigned until_poll_ = 16;
     time_point last_poll_{};
 
-    detail::atomic<std::uint64_t> accepted_{0};
+    worker_counters counters_;
+    time_point spent_until_{};              // what came before is counted: busy, searching or parked
+    detail::atomic<std::uint64_t> accepted_[priorities] = {};
+    detail::atomic<std::uint64_t> begun_[priorities] = {};
     detail::atomic<std::uint64_t> ended_[4] = {};
 };
 

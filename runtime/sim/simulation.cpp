@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <peal/detail/this_thread.hpp>
@@ -28,8 +29,8 @@ class simulation::state {
         const detail::task_list* list;
     };
 
-    state(std::uint64_t seed, unsigned workers)
-        : world(seed), pool(pool::simulated_tag(), options_for(workers)), scheduler(pool.scheduler()) {
+    state(std::uint64_t seed, pool_options options)
+        : world(seed), pool(pool::simulated_tag(), options_for(std::move(options))), scheduler(pool.scheduler()) {
         scheduler.start_without_threads([this](unsigned) -> std::unique_ptr<rt::driver> {
             return std::make_unique<rt::simulated_driver>(world, pool.core_->blocking);
         });
@@ -125,9 +126,8 @@ class simulation::state {
 
     void mix(std::uint64_t value) noexcept { hash = (hash ^ value) * 0x100000001b3u; }
 
-    static pool_options options_for(unsigned workers) {
-        pool_options options(workers);
-        options.name = "sim";
+    static pool_options options_for(pool_options options) {
+        if (options.workers == 0) options.workers = 2;
         options.drain_timeout = std::chrono::milliseconds(0);
         options.stop_timeout = std::chrono::milliseconds(0);
         return options;
@@ -141,8 +141,19 @@ class simulation::state {
     std::uint64_t hash = 0xcbf29ce484222325u;
 };
 
-simulation::simulation(std::uint64_t seed, unsigned workers)
-    : state_(std::make_unique<state>(seed, workers == 0 ? 1 : workers)) {}
+namespace {
+
+pool_options named(unsigned workers) {
+    pool_options options(std::max(workers, 1u));
+    options.name = "sim";
+    return options;
+}
+
+}  // namespace
+
+simulation::simulation(std::uint64_t seed, unsigned workers) : simulation(seed, named(workers)) {}
+
+simulation::simulation(std::uint64_t seed, pool_options options) : state_(std::make_unique<state>(seed, std::move(options))) {}
 
 simulation::~simulation() {
     // Tasks that are left are asked to stop and run to their end; what does not end then is reported by the pool.

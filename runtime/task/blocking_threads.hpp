@@ -8,6 +8,7 @@
 // Threads: every member from any thread. Bound: `limit` threads; the queue holds jobs of tasks, as many as these.
 
 #include <cstddef>
+#include <mutex>
 #include <string>
 
 #include <peal/detail/thread_mutex.hpp>
@@ -47,6 +48,16 @@ class blocking_threads {
     [[nodiscard]] bool try_run(blocking_job& job) noexcept;
     /// Takes it back. False if it runs or has run.
     [[nodiscard]] bool remove(blocking_job& job) noexcept;
+
+    /// Threads, and jobs that wait for one, now.
+    struct load {
+        unsigned threads = 0;
+        std::size_t queued = 0;
+    };
+    load now() const noexcept {
+        std::lock_guard guard(mutex_);
+        return {threads_, queued_};
+    }
 
     /// A job waits or runs. Once it is false, whoever waited for a job given before has been woken.
     bool is_busy() const noexcept;

@@ -151,6 +151,7 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
     task_list* list = list_;
     rt::scheduler* accepted_by = accepted_by_;
     detail::outcome outcome = outcome_;
+    const time_point timed_since = this->timed_since();
 
     if (has_handle) {
         auto waiting = join_.exchange(join_ended, std::memory_order_acq_rel);  // [C2]
@@ -161,8 +162,18 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
     }
     if (list != nullptr) list->remove(*this);
     release();
-    if (accepted_by != nullptr) rt::count_ended(*accepted_by, outcome);  // last: from here on the pool may end
+    if (accepted_by != nullptr) rt::count_ended(*accepted_by, outcome, timed_since);  // last: from here on the pool may end
     return nullptr;
+}
+
+std::coroutine_handle<> spawned_context::end_unbegun() noexcept {
+    try {
+        throw_canceled("a task that had not begun");
+    } catch (...) {
+        fail();
+    }
+    set_timed_since({});  // it took no time
+    return ended();
 }
 
 bool spawned_context::wait_for_end(waiter& waiter) noexcept {

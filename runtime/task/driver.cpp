@@ -13,6 +13,7 @@
 #include "arrivals.hpp"
 #include "blocking_threads.hpp"
 #include "descriptors.hpp"
+#include "lease_pool.hpp"
 #include "perform.hpp"
 
 namespace peal::rt {
@@ -192,7 +193,23 @@ void driver::unlink(arrivals& operation) noexcept {
     if (operation.following_ != nullptr) operation.following_->previous_ = operation.previous_;
 }
 
+driver_totals driver::totals() const noexcept {
+    driver_totals now;
+    // What came back first: it was lent before.
+    lease_pool* lending = lends_from_.load(std::memory_order_acquire);  // [P3]
+    const std::uint64_t returned = lending != nullptr ? lending->returned() : 0;
+    now.lent = lent_.value() - returned;
+    now.begun = begun_.value();
+    now.ended = ended_.load(std::memory_order_relaxed);
+    now.elsewhere = performed_elsewhere_.value();
+    now.enters = enters_.value();
+    now.refused = refused_.value();
+    now.full = full_.value();
+    return now;
+}
+
 void driver::perform_elsewhere(detail::operation& operation) noexcept {
+    performed_elsewhere_.add();
     ++operation.outstanding;
     auto* made = new (std::nothrow) elsewhere_job(*this, operation);
     operation.elsewhere = made;

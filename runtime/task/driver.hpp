@@ -28,6 +28,7 @@
 //
 //   state_   written by owner, wakers   [P1] all seq_cst: parker: exchange(parked), then looks for work; waker: publishes work,
 //                                            then looks at state_. One of the two sees the other.
+//   lends_from_ driver, once            [P3] release / acquire: who looks at the pool of buffers, for metrics, sees it whole
 
 #include <algorithm>
 #include <array>
@@ -40,6 +41,7 @@
 #include <peal/detail/spin_lock.hpp>
 
 #include "../base/mpsc_stack.hpp"
+#include "../base/tally.hpp"
 
 namespace peal::rt {
 
@@ -47,6 +49,18 @@ using time_point = std::chrono::steady_clock::time_point;
 
 class arrivals;
 class blocking_pool;
+class lease_pool;
+
+/// What a driver has done.
+struct driver_totals {
+    std::uint64_t begun = 0;           // operations
+    std::uint64_t ended = 0;
+    std::uint64_t elsewhere = 0;       // of these, by a blocking thread
+    std::uint64_t enters = 0;          // system calls for the outside itself
+    std::uint64_t refused = 0;         // times a receiver found all buffers lent
+    std::uint64_t full = 0;            // times the kernel had more completions than the queue holds
+    std::uint64_t lent = 0;            // buffers that hold what has come, now
+};
 
 class driver {
   public:
@@ -58,7 +72,7 @@ class driver {
     // ---- owner only -------------------------------------------------------------------------------------------------------
     /// Takes an operation. It may be handed to the outside later, at the next poll() or wait().
     void submit(detail::operation& operation) noexcept {
-        ++begun_;
+        begun_.add();
         do_submit(operation);
     }
 
@@ -121,7 +135,7 @@ class driver {
 
     /// Operations that have been submitted and are not ready yet, wherever they are: not handed over, outside, with a blocking thread, or between
     /// their end and the request of a stopper.
-    std::uint64_t underway() const noexcept { return begun_ - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
+    std::uint64_t underway() const noexcept { return begun_.value() - ended_.load(std::memory_order_relaxed); }  // those that go on are counted before a round
 
     // ---- another worker, for an owner that does not come ----------------------------------------------------------------------
     /// Hands over what the owner has submitted and appends what is ready, about `room` at most. False: the owner is here itself, or this outside can only
@@ -179,6 +193,9 @@ class driver {
 
     blocking_pool& elsewhere() noexcept { return elsewhere_; }
 
+    /// Any thread, while nobody destroys it.
+    driver_totals totals() const noexcept;
+
     bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
 
   protected:
@@ -212,6 +229,14 @@ class driver {
         if (!is_known) served_[next_served_++ % served_.size()] = fd;
         change_few_score(is_known ? 1 : -1);
     }
+
+    /// Under the lock, as the next two.
+    void count_enter() noexcept { enters_.add(); }
+    void count_refused() noexcept { refused_.add(); }  // a receiver found all buffers lent
+    void count_full() noexcept { full_.add(); }
+    void count_lent() noexcept { lent_.add(); }  // before it can come back
+    /// Once.
+    void note_lending(lease_pool& from) noexcept { lends_from_.store(&from, std::memory_order_release); }  // [P3]
 
     /// Descriptors are the system's.
     void try_first() noexcept { tries_first_ = true; }
@@ -274,7 +299,7 @@ class driver {
     detail::atomic<int> few_score_{few_score_limit};  // written by the owner, and by who stands in; relaxed: a hint, one may be lost
 
     // The owner's.
-    std::uint64_t begun_ = 0;
+    tally begun_;
     std::size_t room_ = std::numeric_limits<std::size_t>::max();
     bool tries_first_ = false;
     unsigned tries_ = 0;  // in a row
@@ -282,6 +307,8 @@ class driver {
     unsigned failures_ = 0;  // in a row: 1, 3, 7 ...
     unsigned untried_ = 0;
 
+    tally enters_, performed_elsewhere_, refused_, full_, lent_;  // under the lock
+    detail::atomic<lease_pool*> lends_from_{nullptr};
     detail::atomic<unsigned> callers_{0};
 
     detail::atomic<state> state_{state::running};

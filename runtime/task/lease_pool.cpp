@@ -61,6 +61,7 @@ void lease_pool::give_back(std::byte* buffer) noexcept {
         std::lock_guard guard(lock_);
         poison(buffer, buffer_bytes);
         free_[free_count_++] = index_of(buffer);
+        ++returned_;
         free_hint_.store(free_count_, std::memory_order_relaxed);
         if (is_wanted_ && home_ != nullptr) home_->wake();  // under the lock: it cannot leave meanwhile
         is_last = home_ == nullptr && free_count_ == made_;

@@ -71,6 +71,11 @@ class lease_pool {
     // ---- any thread ------------------------------------------------------------------------------------------------------
     /// A buffer that was taken comes back.
     void give_back(std::byte* buffer) noexcept;
+    /// How many have come back so far.
+    std::uint64_t returned() noexcept {
+        std::lock_guard guard(lock_);
+        return returned_;
+    }
 
   private:
     ~lease_pool();
@@ -82,6 +87,7 @@ class lease_pool {
     bool is_wanted_ = false;    // it waits for one
     unsigned made_ = 0;
     unsigned free_count_ = 0;
+    std::uint64_t returned_ = 0;
     std::array<std::uint16_t, limit> free_{};  // the last one back is the next one taken
     static constexpr unsigned chunk_limit = limit / at_once;
     static constexpr unsigned places = 2 * chunk_limit;

@@ -37,7 +37,7 @@ void wheel::arm_soon(detail::timer& timer, time_point deadline, time_point now) 
 
 void wheel::arm_at(detail::timer& timer, std::uint64_t tick) noexcept {
     timer.deadline = tick;
-    timer.item = item_.load(std::memory_order_relaxed);
+    timer.item = static_cast<std::uint32_t>(item_.load(std::memory_order_relaxed));
     timer.armed = true;
     insert(timer);
     size_.store(size_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -175,7 +175,7 @@ std::size_t wheel::advance_for_owner(time_point now) noexcept {
     if (size_.load(std::memory_order_relaxed) == 0) return 0;  // what is armed just now is not for us
     {
         std::lock_guard guard(lock_);
-        const std::uint32_t owners = item_.load(std::memory_order_acquire);  // [W1]
+        const auto owners = static_cast<std::uint32_t>(item_.load(std::memory_order_acquire));  // [W1]
         set_aside(tick_of(now), &owners);
     }
     return fire_due();

@@ -45,8 +45,8 @@ class wheel {
 
     /// An item of the owner's work has ended: others may fire what it has armed until now. Owner only.
     void end_item() noexcept { item_.store(item_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }  // [W1]
-    /// Other than before whenever one has ended; any thread, as a hint.
-    std::uint32_t item() const noexcept { return item_.load(std::memory_order_relaxed); }
+    /// How many have ended; any thread, as a hint.
+    std::uint64_t item() const noexcept { return item_.load(std::memory_order_relaxed); }
 
     /// Any thread but the owner: fires what is due, unless it was armed in the item that the owner is in. Gives the number fired.
     std::size_t advance_for_owner(time_point now) noexcept;
@@ -90,7 +90,7 @@ class wheel {
     detail::timer* slot_[levels * slots + 2] = {};
     std::uint32_t kept_item_ = 0;
     detail::atomic<std::size_t> size_{0};
-    alignas(64) detail::atomic<std::uint32_t> item_{0};  // apart: others look at it
+    alignas(64) detail::atomic<std::uint64_t> item_{0};  // apart: others look at it
 };
 
 }  // namespace peal::rt

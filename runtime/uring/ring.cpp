@@ -212,6 +212,8 @@ bool ring::kernel_has_more() const noexcept {
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
+bool ring::is_full() const noexcept { return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0; }
+
 bool ring::has_completion() const noexcept {
     return __atomic_load_n(ring_.cq.khead, __ATOMIC_RELAXED) != __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);  // pairs with the kernel's release
 }

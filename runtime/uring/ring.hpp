@@ -42,6 +42,8 @@ class ring {
     /// The kernel has completions that only an enter() brings into the queue. Without the lock, too, as the next.
     bool kernel_has_more() const noexcept;
     bool has_completion() const noexcept;
+    /// The kernel keeps completions back: there is no room in the queue. A hint.
+    bool is_full() const noexcept;
 
     /// Calls `use(user_data, result, flags)` for each completion in the queue, oldest first, while `goes_on()`. `use` must not touch this
     /// ring's queues except by try_get_entry() and enter().

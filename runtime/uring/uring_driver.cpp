@@ -90,11 +90,17 @@ void uring_driver::close(int fd) noexcept {
 
 // ---- under the lock -----------------------------------------------------------------------------------------------------------
 
+void uring_driver::enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept {
+    count_enter();
+    if (ring_.is_full()) [[unlikely]] count_full();
+    ring_.enter(wait, timeout);
+}
+
 io_uring_sqe& uring_driver::get_entry() noexcept {
     for (;;) {
         if (io_uring_sqe* entry = ring_.try_get_entry()) return *entry;
         // Full. The kernel takes all of them, unless completions must be reaped first: those it keeps for us, none is lost.
-        ring_.enter(false, std::nullopt);
+        enter(false, std::nullopt);
     }
 }
 
@@ -144,6 +150,7 @@ void uring_driver::prepare_lending() noexcept {
         return;
     }
     lent_.pool = made;
+    note_lending(*made);
     lending_ = lending::by_the_kernel;
 }
 
@@ -216,6 +223,7 @@ void uring_driver::cancel_in_flight(detail::operation& operation) noexcept {
 
 void uring_driver::take_filled(detail::operation& operation, std::uint16_t index, std::int32_t result) noexcept {
     --lent_.taken;
+    count_lent();
     std::byte* buffer = lent_.pool->address_of(index);
     if (result <= 0) return lent_.pool->give_back(buffer);
     unpoison(buffer, lease_pool::buffer_bytes);
@@ -280,6 +288,7 @@ void uring_driver::reap_completions(detail::work_list& ready, std::size_t room) 
                     --operation.outstanding;
                     operation.in_kernel = false;
                     without_buffer_.push_back(operation);
+                    count_refused();
                     return;
                 }
                 result = -ECANCELED;
@@ -332,7 +341,9 @@ void uring_driver::poll_under_lock(detail::work_list& ready, std::size_t room) n
     hand_over();
     take_messages(ready);
     feed(ready);
-    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(false, std::nullopt);
+    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
+        enter(false, std::nullopt);
+    }
     reap_completions(ready, room);
 }
 
@@ -348,7 +359,9 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
         timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
         if (timeout->count() == 0) sleep = false;
     }
-    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) ring_.enter(sleep, timeout);
+    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
+        enter(sleep, timeout);
+    }
     reap_completions(ready, room());
 }
 

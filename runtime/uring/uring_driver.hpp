@@ -8,6 +8,9 @@
 // user_data of an entry: address of the operation, with the low bits telling what answered. An operation whose cancel request
 // is on the ring is not resumed before that request is answered too, so no answer meets another operation at the same address.
 
+#include <chrono>
+#include <optional>
+
 #include <peal/detail/spin_lock.hpp>
 
 #include "../task/driver.hpp"
@@ -49,6 +52,7 @@ class uring_driver final : public driver {
 
     void hand_over() noexcept;
     void begin(detail::operation& operation) noexcept;
+    void enter(bool wait, std::optional<std::chrono::nanoseconds> timeout) noexcept;
     io_uring_sqe& put_on_ring(detail::operation& operation) noexcept;
     io_uring_sqe& get_entry() noexcept;
     void poll_under_lock(detail::work_list& ready, std::size_t room) noexcept;

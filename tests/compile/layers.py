@@ -59,6 +59,7 @@ UNITS = {
     "include/peal/detail/spin_lock.hpp": "base",
     "include/peal/detail/thread_mutex.hpp": "base",
     "include/peal/fs/": "fs",
+    "include/peal/histogram.hpp": "base",
     "include/peal/io/": "io",
     "include/peal/net/": "net",
     "include/peal/net/serve.hpp": "serve",

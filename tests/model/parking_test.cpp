@@ -200,6 +200,7 @@ struct bystander final : peal::detail::spawned_context {
     bystander() : spawned_context(peal::spawn_options("model"), nullptr) {}
     std::exception_ptr failure() const noexcept override { return nullptr; }
     void drop_payload() noexcept override {}
+    void fail() noexcept override {}
 };
 
 /// An operation that is underway, with its task.

@@ -48,7 +48,7 @@ settings whole_pool(unsigned preemptions = 2, unsigned stale = 1) {
 
 class pool {
   public:
-    explicit pool(unsigned workers) : none_("model", 1), scheduler_(with(workers)) {
+    explicit pool(unsigned workers, std::uint64_t most_pending = 0) : none_("model", 1), scheduler_(with(workers, most_pending)) {
         drivers_.resize(workers);
         scheduler_.start([this](unsigned index) {
             auto made = std::make_unique<model::model_driver>(none_);
@@ -79,9 +79,10 @@ class pool {
     model::model_driver& driver(unsigned index) { return *drivers_[index]; }
 
   private:
-    static peal::rt::scheduler_settings with(unsigned workers) {
+    static peal::rt::scheduler_settings with(unsigned workers, std::uint64_t most_pending) {
         peal::rt::scheduler_settings settings;
         settings.workers = workers;
+        settings.bounds.all = most_pending;
         return settings;
     }
     peal::rt::blocking_pool none_;
@@ -304,6 +305,55 @@ MODEL("pool of two: what lies in a share behind a task that blocks its worker is
 }
 
 // ---- acceptance and shutdown -------------------------------------------------------------------------------------------------------------
+
+// ---- the door --------------------------------------------------------------------------------------------------------------------------
+
+MODEL("door: two threads bring more than may wait, while the worker parks", whole_pool(2, 1)) {
+    pool p(1, 1);
+    int first = 0, second = 0;
+    auto bring_two = [&p](int& ran) {
+        for (int i = 0; i < 2; ++i) p.spawn(count, std::ref(ran));
+    };
+    model::parallel([&] { bring_two(first); }, [&] { bring_two(second); });
+    auto report = p.shut_down();
+    model::check(first == 2 && second == 2 && report.drained, "all have come in");
+}
+
+MODEL("door: one that waits is refused by shutdown, or has come in before", whole_pool(2, 1)) {
+    pool p(1, 1);
+    int ran = 0, refused = 0;
+    auto bring = [&] {
+        for (int i = 0; i < 2; ++i) {
+            try {
+                p.spawn(count, std::ref(ran));
+            } catch (const std::system_error&) {
+                ++refused;
+            }
+        }
+    };
+    peal::rt::end_report report;
+    model::parallel(bring, [&] { report = p.shut_down(); });
+    model::check(ran + refused == 2 && report.drained, "none is lost");
+}
+
+/// As pool::submit(), to a pool that the task does not run on.
+peal::task<> submit_to(peal::rt::scheduler& target, int& ran) {
+    peal::detail::door_operation room(target, peal::detail::door_waiter::wish::room, peal::priority::normal, nullptr, "submit");
+    co_await room;
+    static_cast<void>(peal::detail::start_spawned(
+        target, nullptr, peal::detail::make_spawned(peal::spawn_options("model"), &target, count, std::ref(ran)), peal::detail::has_place::yes));
+}
+
+MODEL("door: a task that waits comes in, or is stopped, and the place is free again", whole_pool(2, 0)) {
+    pool p(1, 1);
+    int ran = 0, submitted = 0;
+    auto waits = [](pool& its, int& brought) -> peal::task<> { co_await submit_to(its.scheduler(), brought); };
+    p.spawn(count, std::ref(ran));
+    auto waiting = p.spawn(waits, std::ref(p), std::ref(submitted));
+    model::parallel([&] { waiting.request_stop(); }, [&] { p.spawn(count, std::ref(ran)); });
+    auto report = p.shut_down();
+    model::check(ran == 2 && submitted <= 1 && report.drained, "all have run but for the one that was stopped");
+}
 
 MODEL("pool of one: spawned from outside against shutdown", whole_pool(3, 2)) {
     pool p(1);

@@ -49,6 +49,7 @@ class bare_context final : public peal::detail::spawned_context {
   private:
     std::exception_ptr failure() const noexcept override { return nullptr; }
     void drop_payload() noexcept override {}
+    void fail() noexcept override {}
 };
 
 class leaf final : public peal::detail::cancelable {

@@ -389,7 +389,7 @@ class model_run {
         std::size_t fired = timers_.advance_for_owner(now_);
         std::size_t expected = 0;
         for (auto each = armed_.begin(); each != armed_.end() && is_due(each->first);) {
-            const bool is_owners = each->second->item == timers_.item();
+            const bool is_owners = each->second->item == static_cast<std::uint32_t>(timers_.item());
             REQUIRE(each->second->fires == (is_owners ? 0 : 1));
             if (is_owners) {
                 ++each;

@@ -21,9 +21,17 @@ PEAL_EXPORT void enqueue(rt::scheduler& target, work_item& item) noexcept;
 /// For worker `index` alone. Any thread. Requires: index < worker count (asserted).
 PEAL_EXPORT void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept;
 
-/// A task that was spawned just now: runs soon on the calling worker if it is one of `target`. Any thread.
-/// Counts the task as accepted. False, and nothing done, if the pool has stopped accepting.
-[[nodiscard]] PEAL_EXPORT bool accept_task(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;
+enum class acceptance : unsigned char {
+    accepted,
+    stopped,  // nothing was done: the pool has stopped accepting
+    full,     // nothing was done: too many wait for their turn (pool_options::max_pending)
+};
+/// Who has been let in already, by door_operation or ask_to_come_in().
+enum class has_place : bool { no, yes };
+
+/// A task that was spawned just now: runs soon on the calling worker if it is one of `target`. Any thread. One that is none of them may have to wait at the door, and may be
+/// blocked there: pool_options::when_full. Counts the task as accepted.
+[[nodiscard]] PEAL_EXPORT acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, has_place has = has_place::no) noexcept;
 
 /// The same without queueing it: the caller collects several in a list, which enqueue_all() publishes together, with one wake-up.
 [[nodiscard]] PEAL_EXPORT bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;
@@ -39,7 +47,7 @@ PEAL_EXPORT std::coroutine_handle<> go_on_with(work_item& item) noexcept;
 /// The pool of the calling worker or task; null elsewhere.
 PEAL_EXPORT rt::scheduler* current_scheduler() noexcept;
 
-/// Throws std::system_error(operation_canceled): the pool has stopped accepting tasks.
-[[noreturn]] PEAL_EXPORT void throw_pool_stopped();
+/// Throws what a task that was not accepted is refused with. Requires: not accepted.
+[[noreturn]] PEAL_EXPORT void throw_refused(acceptance why);
 
 }  // namespace peal::detail

@@ -21,7 +21,7 @@ struct timer {
     // Guarded by the wheel's lock:
     timer* next = nullptr;
     timer* previous = nullptr;      // the first of a slot points to itself
-    std::uint32_t item = 0;         // of the owner's work, in which it was armed
+    std::uint32_t item = 0;         // of the owner's work, in which it was armed: the low half of its number
     std::uint16_t slot = 0;         // level * 64 + index
     bool armed = false;
 };

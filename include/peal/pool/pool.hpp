@@ -3,7 +3,9 @@
 
 // pool: a fixed number of worker threads, each with its own io_uring, that resume coroutines.
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,12 +13,17 @@
 #include <string>
 #include <vector>
 
+#include <peal/detail/door.hpp>
 #include <peal/detail/schedule.hpp>
+#include <peal/error.hpp>
+#include <peal/pool/counts.hpp>
+#include <peal/pool/metrics.hpp>
 #include <peal/task/share.hpp>
 #include <peal/task/spawn.hpp>
 #include <peal/task/sync_wait.hpp>
 #include <peal/task/task.hpp>
 #include <peal/task/unhandled.hpp>
+#include <peal/task/when_full.hpp>
 
 namespace peal {
 
@@ -82,6 +89,12 @@ class pool_options {
 
     driver_choice driver = driver_choice::automatic;
 
+    // How many tasks may wait for their turn: accepted, and not begun. All of them count; those that the pool's own tasks spawn are never held up (a pool whose tasks wait
+    // for each other's places stands still): they ask by try_spawn(), or wait by submit(). With the bound, threads outside may exceed it by as many as there are of them.
+    std::size_t max_pending = 100'000;               // 0: no bound
+    std::array<std::size_t, 3> max_pending_of{};     // by peal::priority, besides; 0: none of its own. For a group: make_share()
+    peal::when_full when_full = peal::when_full::wait;
+
     unsigned blocking_threads = 64;    // at most so many for peal::blocking(), made when needed; more calls wait
     peal::ring_mode ring_mode = peal::ring_mode::shared;
     unsigned ring_entries = 256;       // submission entries per worker, rounded up to a power of two, 8 to 4096
@@ -111,18 +124,6 @@ class pool_options {
 
     std::chrono::milliseconds drain_timeout{2000};  // shutdown: tasks may end by themselves so long
     std::chrono::milliseconds stop_timeout{5000};   // shutdown: then they are asked to stop and may take so long
-};
-
-/// What a pool did so far. accepted = completed + failed + canceled + live. A task is counted as ended when nothing of it is left, a
-/// moment after the one who waits for it was told; after shutdown() the counts are final.
-class pool_counts {
-  public:
-    pool_counts() noexcept {}
-    std::uint64_t accepted = 0;
-    std::uint64_t completed = 0;  // ended with a value
-    std::uint64_t failed = 0;     // ended with an exception
-    std::uint64_t canceled = 0;   // ended with operation_canceled
-    std::uint64_t live = 0;       // not ended yet
 };
 
 class shutdown_report {
@@ -181,6 +182,41 @@ class [[nodiscard]] settle_operation {
   private:
     task_awaiter<T>& awaited_;
 };
+
+/// The share of a task that is spawned with these options, as far as it is known before it is made.
+inline const share_state* share_said(const spawn_options& options) noexcept {
+    if (options.says_share() || this_thread.current == nullptr) return options.share().state();
+    return this_thread.current->share().state();
+}
+inline peal::priority priority_said(const spawn_options& options) noexcept {
+    return options.priority().value_or(this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal);
+}
+
+/// A place for a task that asks and does not wait, until this goes.
+class asked_place final : public door_waiter {
+  public:
+    asked_place(rt::scheduler& pool, const spawn_options& options) noexcept
+        : door_waiter(nullptr, kind::task, wish::room, priority_said(options), share_said(options)), pool_(pool), is_in_(ask_to_come_in(pool, *this, priority_said(options))) {}
+    ~asked_place() { give_place_back(pool_, *this); }
+    bool is_in() const noexcept { return is_in_; }
+
+  private:
+    rt::scheduler& pool_;
+    const bool is_in_;
+};
+
+/// Function and arguments lie in its frame until there is room.
+template <class Function, class... Arguments>
+task<join_handle<spawned_value<Function, Arguments...>>> submit_call(rt::scheduler& target, spawn_options options, Function function,
+                                                                     std::tuple<Arguments...> arguments) {
+    door_operation room(target, door_waiter::wish::room, priority_said(options), share_said(options), "submit");
+    co_await room;
+    co_return std::apply(
+        [&](Arguments&... unpacked) {
+            return start_spawned(target, nullptr, make_spawned(options, &target, std::move(function), static_cast<Arguments&&>(unpacked)...), has_place::yes);
+        },
+        arguments);
+}
 
 template <class Function, class... Arguments>
 task<std::invoke_result_t<Function, Arguments...>> call_on(rt::scheduler& target, Function& function,
@@ -244,7 +280,8 @@ class PEAL_EXPORT pool {
     ///
     /// Function and arguments are kept until it ends: copies, or moved from rvalues. An lvalue that can be neither copied nor moved
     /// (a pool, a scope) is passed by reference and must outlive the task, as anything in a std::ref().
-    /// Errors: operation_canceled if the pool is shutting down; while it drains, its own tasks may still spawn.
+    /// Errors: operation_canceled if the pool is shutting down; while it drains, its own tasks may still spawn. From a thread that is no worker of this pool, if as many tasks
+    /// wait for their turn as may: see pool_options::when_full; a worker of another pool is not blocked, but gets resource_unavailable_try_again.
     template <class Function, class... Arguments>
         requires(!std::same_as<std::decay_t<Function>, spawn_options>)
     auto spawn(Function&& function, Arguments&&... arguments) {
@@ -255,6 +292,48 @@ class PEAL_EXPORT pool {
         return detail::start_spawned(*scheduler_, nullptr,
                                      detail::make_spawned(options, scheduler_, std::forward<Function>(function),
                                                           std::forward<Arguments>(arguments)...));
+    }
+
+    /// The same for who must not wait, and would rather know: an error instead of a task, if as many wait for their turn as may (resource_unavailable_try_again), or if the
+    /// pool has stopped accepting (operation_canceled). For want of room nothing is moved from. Any thread or task.
+    /// Throws: what making the task throws.
+    template <class Function, class... Arguments>
+        requires(!std::same_as<std::decay_t<Function>, spawn_options>)
+    auto try_spawn(Function&& function, Arguments&&... arguments) {
+        return try_spawn(detail::unnamed_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+    }
+    template <class Function, class... Arguments>
+    auto try_spawn(const spawn_options& options, Function&& function, Arguments&&... arguments)
+        -> result<join_handle<detail::spawned_value<Function, Arguments...>>> {
+        detail::asked_place place(*scheduler_, options);
+        if (!place.is_in()) return refusal();
+        try {
+            return detail::start_spawned(*scheduler_, nullptr,
+                                         detail::make_spawned(options, scheduler_, std::forward<Function>(function), std::forward<Arguments>(arguments)...),
+                                         detail::has_place::yes);
+        } catch (const std::system_error& stopped) {
+            return error::from_exception(stopped);
+        }
+    }
+
+    /// `co_await pool.submit(fn, args...)` waits for room, and spawns then; gives the join_handle. Who waited longest goes first, within a priority.
+    ///
+    /// Cancellation: ends with operation_canceled, and nothing was spawned.   Lifetime: function and arguments as for spawn().
+    template <class Function, class... Arguments>
+        requires(!std::same_as<std::decay_t<Function>, spawn_options>)
+    auto submit(Function&& function, Arguments&&... arguments) {
+        return submit(detail::unnamed_options(), std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+    }
+    template <class Function, class... Arguments>
+    auto submit(const spawn_options& options, Function&& function, Arguments&&... arguments) {
+        static_assert(detail::can_be_kept<Function, Arguments...>, "submit(fn, args...): an argument can only be moved: write std::move(x), or std::ref(x) to lend it");
+        return detail::submit_call<std::decay_t<Function>, detail::kept_argument<Arguments>...>(
+            *scheduler_, options, std::forward<Function>(function), std::tuple<detail::kept_argument<Arguments>...>(std::forward<Arguments>(arguments)...));
+    }
+
+    /// `co_await pool.drained()`: until no task waits for its turn. Those that have begun may still run.
+    [[nodiscard("drained() does nothing until it is awaited")]] detail::door_operation drained() noexcept {
+        return detail::door_operation(*scheduler_, detail::door_waiter::wish::drained, priority::normal, nullptr, "drained");
     }
 
     /// Starts `fn(args...)` or a task on this pool and blocks the calling thread until it has ended; gives its value or throws
@@ -286,8 +365,9 @@ class PEAL_EXPORT pool {
     }
 
     /// A group of tasks that gets its part of the workers' time: see peal::share. All tasks that are in none weigh 100 together.
+    /// `max_pending`: as that of the pool, for this group; 0: no bound of its own.
     /// Errors: std::invalid_argument if the weight is not 1 to 10,000; std::length_error for more than 64 in one pool.
-    share make_share(unsigned weight);
+    share make_share(unsigned weight, std::size_t max_pending = 0);
 
     /// Number of workers.
     unsigned size() const noexcept;
@@ -304,6 +384,8 @@ class PEAL_EXPORT pool {
     /// Asks every task of the pool to stop, and goes on accepting. A stop is never taken back: whatever such a task awaits from then
     /// on ends with operation_canceled, in its clean-up, too.
     void request_stop() noexcept;
+    /// What it and its workers have done and do, see pool_metrics. Any thread; stops nobody. Allocates.
+    pool_metrics metrics() const;
 
     /// The pool of the calling worker; null on any other thread.
     static pool* current() noexcept;
@@ -321,6 +403,8 @@ class PEAL_EXPORT pool {
 
   private:
     friend class simulation;
+
+    peal::error refusal() const;
 
     std::unique_ptr<core> core_;
     rt::scheduler* scheduler_;

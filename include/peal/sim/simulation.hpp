@@ -28,6 +28,8 @@ namespace peal {
 class PEAL_EXPORT simulation {
   public:
     explicit simulation(std::uint64_t seed, unsigned workers = 2);
+    /// A pool with these options, as far as a pool without threads has use for them: name, bounds, what becomes of failures. 0 workers are two.
+    simulation(std::uint64_t seed, pool_options options);
     simulation(const simulation&) = delete;
     simulation& operator=(const simulation&) = delete;
     ~simulation();

@@ -73,7 +73,7 @@ class PEAL_EXPORT scope {
             auto* task = detail::make_spawned(options, &scheduler, function, std::forward<decltype(element)>(element));
             if (!detail::accept_only(scheduler, *task, &children_)) {
                 task->abandon();
-                detail::throw_pool_stopped();
+                detail::throw_refused(detail::acceptance::stopped);
             }
             started.items.push_back(*task);
             task->release_handle();

@@ -85,6 +85,7 @@ class spawned : public spawned_context {
     void drop_payload() noexcept override {
         if (coroutine_) std::exchange(coroutine_, nullptr).destroy();
     }
+    void fail() noexcept override { coroutine_.promise().unhandled_exception(); }
 
   private:
     std::coroutine_handle<typename task<T>::promise_type> coroutine_;
@@ -240,10 +241,10 @@ namespace detail {
 
 /// Hands a new task to the scheduler; `list` is its scope's, null for the pool's own.
 template <class T>
-join_handle<T> start_spawned(rt::scheduler& scheduler, task_list* list, spawned<T>* task) {
-    if (!accept_task(scheduler, *task, list)) {
+join_handle<T> start_spawned(rt::scheduler& scheduler, task_list* list, spawned<T>* task, has_place has = has_place::no) {
+    if (acceptance answer = accept_task(scheduler, *task, list, has); answer != acceptance::accepted) {
         task->abandon();
-        throw_pool_stopped();
+        throw_refused(answer);
     }
     return join_handle<T>(task);
 }

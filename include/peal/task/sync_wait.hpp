@@ -10,14 +10,14 @@ namespace peal {
 namespace detail {
 
 /// Starts `task` on the calling thread, or on a worker of `scheduler`, and blocks until it has ended. Asserts that the calling thread
-/// is no worker. False if the pool refused it. Throws simulation_deadlock, having let go of the task's handle.
-PEAL_EXPORT bool run_to_end(spawned_context& task, rt::scheduler* scheduler);
+/// is no worker. Throws simulation_deadlock, having let go of the task's handle.
+[[nodiscard]] PEAL_EXPORT acceptance run_to_end(spawned_context& task, rt::scheduler* scheduler);
 
 template <class T>
 T run_and_take(spawned<T>* task, rt::scheduler* scheduler) {
-    if (!run_to_end(*task, scheduler)) {
+    if (acceptance answer = run_to_end(*task, scheduler); answer != acceptance::accepted) {
         task->abandon();
-        throw_pool_stopped();
+        throw_refused(answer);
     }
     join_handle<T> holder(task);  // lets go when the value has been taken
     return task->take();
