@@ -3,7 +3,6 @@
 #include <peal/pool/metrics.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <span>
 #include <string_view>
@@ -80,9 +79,10 @@ void append_label(std::string& text, const char* name, std::string_view value) {
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 std::string seconds(std::chrono::nanoseconds value) {
-    char text[40];
-    std::snprintf(text, sizeof text, "%.9f", std::chrono::duration<double>(value).count());
-    return text;
+    // Not by printf: a program's locale may want a comma.
+    constexpr std::int64_t second = 1'000'000'000;
+    std::string fraction = std::to_string(value.count() % second);
+    return std::to_string(value.count() / second) + "." + std::string(9 - fraction.size(), '0') + fraction;
 }
 
 /// One family of samples after the other: the format wants all samples of a name together, those of all pools.
@@ -229,7 +229,7 @@ std::string prometheus_text(std::span<const pool_metrics> pools) {
     pool_sample("peal_tasks_canceled_total", "counter", "Tasks that were canceled.", [](pm of) { return number(of.tasks.canceled); });
     pool_sample("peal_tasks_live", "gauge", "Tasks that have not ended.", [](pm of) { return number(of.tasks.live); });
     out.pending();
-    pool_sample("peal_tasks_at_the_door", "gauge", "Threads and tasks that wait for room in the pool.", [](pm of) { return number(of.at_the_door); });
+    pool_sample("peal_tasks_at_the_door", "gauge", "Threads and tasks that wait for room in the pool, or for all that waits to begin.", [](pm of) { return number(of.at_the_door); });
     pool_sample("peal_tasks_refused_total", "counter", "Tasks that were refused for want of room.", [](pm of) { return number(of.refused_total); });
     pool_sample("peal_tasks_shed_total", "counter", "Tasks that made room for others, and never ran.", [](pm of) { return number(of.shed_total); });
     out.histograms("peal_task_wait_seconds", "From when a task was spawned until it began; one task in 64.", &pool_metrics::wait_time);
@@ -267,7 +267,7 @@ std::string prometheus_text(std::span<const pool_metrics> pools) {
     worker_sample("peal_worker_enters_total", "counter", "System calls for its ring, or its epoll.", [](wm of) { return number(of.enters_total); });
     worker_sample("peal_worker_completion_queue_full_total", "counter", "Times there were more completions than its queue holds.", [](wm of) { return number(of.full_total); });
     worker_sample("peal_worker_buffers_lent", "gauge", "Buffers that hold what has come.", [](wm of) { return number(of.buffers_lent); });
-    worker_sample("peal_worker_buffers_refused_total", "counter", "Times a receiver found all buffers lent.", [](wm of) { return number(of.buffers_refused_total); });
+    worker_sample("peal_worker_buffers_refused_total", "counter", "Times a receiver looked for a buffer and found all of them lent.", [](wm of) { return number(of.buffers_refused_total); });
     return std::move(out.text);
 }
 

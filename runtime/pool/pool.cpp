@@ -168,6 +168,7 @@ share pool::make_share(unsigned weight, std::size_t max_pending) {
                                     std::to_string(rt::shares::weight_limit) + "; tasks in no share weigh 100 together");
     }
     const rt::share_queue* made = scheduler_->shares().make(scheduler_, weight, max_pending);
+    if (max_pending != 0) scheduler_->admission().set_tight();
     if (made == nullptr) {
         throw std::length_error("pool.make_share: this pool has " + std::to_string(rt::shares::limit) +
                                 " shares already, which is the limit; they last as long as the pool, so make them once");
@@ -200,9 +201,11 @@ shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::mil
     return report;
 }
 
-error pool::refusal() const {
+error pool::full() {
     return error(std::make_error_code(std::errc::resource_unavailable_try_again), "try_spawn: as many tasks wait for their turn as may (pool_options.max_pending)");
 }
+
+error pool::stopped() { return error(std::make_error_code(std::errc::operation_canceled), "try_spawn: the pool has stopped accepting tasks"); }
 
 void pool::request_stop() noexcept { scheduler_->request_stop_all(); }
 

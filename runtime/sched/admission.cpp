@@ -16,6 +16,17 @@ namespace peal::rt {
 namespace {
 
 constexpr auto batch_patience = std::chrono::milliseconds(1);
+constexpr auto between_sums = std::chrono::microseconds(100);  // of a bound that is not tight
+constexpr std::uint64_t tight_bound = 1024;
+constexpr std::uint64_t most_shed = 8;  // for one that comes. If the pool is further beyond its bound than threads bring it there, its own tasks hold it
+
+share_queue* share_of(const detail::share_state* share, const scheduler& pool) noexcept {
+    if (share == nullptr || share->pool != &pool) return nullptr;  // in none, or in one of another pool, which does not count here
+    return const_cast<share_queue*>(static_cast<const share_queue*>(share));  // shares::make() has made it
+}
+
+/// What is too much in `taken` for one more.
+std::uint64_t excess(std::uint64_t taken, std::uint64_t bound) noexcept { return bound != 0 && taken >= bound ? taken - bound + 1 : 0; }
 
 }  // namespace
 
@@ -33,6 +44,8 @@ void blocked_guest::wake(door_waiter& self) noexcept {
 
 admission::admission(scheduler& pool, bounds bounds) noexcept
     : pool_(pool), bounds_(bounds), is_bounded_(bounds.all != 0 || std::any_of(std::begin(bounds.of), std::end(bounds.of), [](std::uint64_t each) { return each != 0; })) {
+    auto is_tight = [](std::uint64_t bound) { return bound != 0 && bound < tight_bound; };
+    is_tight_.store(is_tight(bounds.all) || std::any_of(std::begin(bounds.of), std::end(bounds.of), is_tight), std::memory_order_relaxed);  // as the next
     for (unsigned i = 0; i < priorities; ++i) {
         const bool is_free = bounds.all == 0 && bounds.of[i] == 0;
         room_until_[i].store(is_free ? std::numeric_limits<std::uint64_t>::max() : 0, std::memory_order_relaxed);  // nobody else knows it yet
@@ -53,20 +66,37 @@ admission::sums admission::pending() const noexcept {
 
 // ---- under the lock -----------------------------------------------------------------------------------------------------------
 
+std::uint64_t admission::places() const noexcept { return places_[0] + places_[1] + places_[2]; }
+
 bool admission::has_room(const sums& now, const detail::door_waiter& guest) const noexcept {
     const unsigned i = index_of(guest.urgency_);
-    if (bounds_.all != 0 && now.all + places_ >= bounds_.all) return false;
-    if (bounds_.of[i] != 0 && now.of[i] + places_ >= bounds_.of[i]) return false;
-    if (guest.share_ == nullptr || guest.share_->pool != &pool_) return true;  // in none, or in one of another pool, which does not count here
-    const share_queue& share = static_cast<const share_queue&>(*guest.share_);
-    return share.most_pending() == 0 || share.pending() + places_ < share.most_pending();
+    if (excess(now.all + places(), bounds_.all) != 0 || excess(now.of[i] + places_[i], bounds_.of[i]) != 0) return false;
+    const share_queue* share = share_of(guest.share_, pool_);
+    return share == nullptr || excess(share->pending(), share->most_pending()) == 0;
 }
 
 bool admission::try_give(const sums& now, detail::door_waiter& guest) noexcept {
     if (guest.wish_ == detail::door_waiter::wish::drained) return now.all == 0;
     if (!has_room(now, guest)) return false;
     guest.has_place_ = true;
-    ++places_;
+    ++places_[index_of(guest.urgency_)];
+    if (share_queue* share = share_of(guest.share_, pool_)) share->count_accepted();
+    return true;
+}
+
+/// True: there should be room now.
+bool admission::try_shed(const sums& now, const detail::door_waiter& guest, detail::work_list& shed) noexcept {
+    const unsigned i = index_of(guest.urgency_);
+    const std::uint64_t of_priority = excess(now.of[i] + places_[i], bounds_.of[i]);
+    const std::uint64_t of_all = excess(now.all + places(), bounds_.all);
+    const share_queue* share = share_of(guest.share_, pool_);
+    const bool is_share_full = share != nullptr && excess(share->pending(), share->most_pending()) != 0;  // what is in shares is not shed
+    if (is_share_full || std::max(of_priority, of_all) > most_shed) return false;
+    for (std::uint64_t left = std::max(of_priority, of_all); left != 0; --left) {
+        detail::spawned_context* oldest = pool_.take_to_shed(guest.urgency_, of_priority != 0);
+        if (oldest == nullptr) return false;
+        shed.push_back(*oldest);
+    }
     return true;
 }
 
@@ -78,14 +108,26 @@ bool admission::must_line_up(const detail::door_waiter& guest) const noexcept {
     return false;
 }
 
+/// True: it need not wait, there is room.
+bool admission::line_up(detail::door_waiter& guest) noexcept {
+    const bool is_behind = must_line_up(guest);
+    push_back(guest);
+    pool_.idle().meet_parking();  // [A1]
+    const sums now = pending();
+    const bool comes_in = !is_behind && try_give(now, guest);
+    if (comes_in) remove(guest);
+    set_marks(now);
+    return comes_in;
+}
+
 /// Until then a thread outside need not ask again. Each priority gets a quarter of what is free: together they stay below the bound.
 void admission::set_marks(const sums& now) noexcept {
     auto left = [](std::uint64_t bound, std::uint64_t taken) { return bound > taken ? bound - taken : 0; };
     for (unsigned i = 0; i < priorities; ++i) {
         std::uint64_t free = std::numeric_limits<std::uint64_t>::max() / 2;
-        if (bounds_.all != 0) free = left(bounds_.all, now.all + places_) / 4;
-        if (bounds_.of[i] != 0) free = std::min(free, left(bounds_.of[i], now.of[i] + places_) / 2);
-        if (first_ != nullptr) free = 0;  // who comes now lines up
+        if (bounds_.all != 0) free = left(bounds_.all, now.all + places()) / 4;
+        if (bounds_.of[i] != 0) free = std::min(free, left(bounds_.of[i], now.of[i] + places_[i]) / 2);
+        if (want_room_ != 0) free = 0;  // who comes now lines up
         room_until_[i].store(pool_.outside_accepted(static_cast<priority>(i)) + free, std::memory_order_relaxed);
     }
 }
@@ -96,11 +138,13 @@ void admission::push_back(detail::door_waiter& guest) noexcept {
     guest.waits_ = true;
     (last_ == nullptr ? first_ : last_->following_) = &guest;
     last_ = &guest;
+    if (guest.wish_ == detail::door_waiter::wish::room) ++want_room_;
     waiting_.fetch_add(1, std::memory_order_seq_cst);  // [A1]
 }
 
 void admission::remove(detail::door_waiter& guest) noexcept {
     guest.waits_ = false;
+    if (guest.wish_ == detail::door_waiter::wish::room) --want_room_;
     (guest.previous_ == nullptr ? first_ : guest.previous_->following_) = guest.following_;
     (guest.following_ == nullptr ? last_ : guest.following_->previous_) = guest.previous_;
     waiting_.fetch_sub(1, std::memory_order_relaxed);  // less to see
@@ -115,22 +159,27 @@ void admission::tell(detail::door_waiter* in) noexcept {
 
 // ---- any thread ---------------------------------------------------------------------------------------------------------------
 
-bool admission::ask(detail::door_waiter& guest) noexcept {
+bool admission::ask(detail::door_waiter& guest, detail::work_list* shed) noexcept {
     std::lock_guard guard(lock_);
-    const sums now = pending();
-    if (must_line_up(guest) || !try_give(now, guest)) return false;
+    sums now = pending();
+    if (must_line_up(guest)) return false;
+    if (!try_give(now, guest)) {
+        if (shed == nullptr || !try_shed(now, guest, *shed)) return false;
+        now = pending();
+        if (!try_give(now, guest)) return false;
+    }
     set_marks(now);
     return true;
 }
 
 bool admission::wait(detail::door_operation& guest) noexcept {
     std::lock_guard guard(lock_);
+    if (!guest.visits_ && detail::current_scheduler() != &pool_) {
+        guest.visits_ = true;
+        pool_.begin_visit();
+    }
     if (goes_on_ == whom::all || !guest.try_arm()) return false;
-    const bool lines_up = must_line_up(guest);
-    push_back(guest);
-    pool_.idle().meet_parking();  // [A1]
-    if (lines_up || !try_give(pending(), guest)) return true;
-    remove(guest);
+    if (!line_up(guest)) return true;
     return !guest.must_resume();  // false: a stopper waits for the lock, finds it gone, and leaves it to us
 }
 
@@ -138,13 +187,7 @@ bool admission::wait(blocked_guest& guest) noexcept {
     {
         std::lock_guard guard(lock_);
         if (goes_on_ != whom::nobody) return false;
-        const bool lines_up = must_line_up(guest);
-        push_back(guest);
-        pool_.idle().meet_parking();  // [A1]
-        if (!lines_up && try_give(pending(), guest)) {
-            remove(guest);
-            return true;
-        }
+        if (line_up(guest)) return true;
     }
     guest.block();
     return guest.has_place_;
@@ -158,39 +201,45 @@ bool admission::leave(detail::door_waiter& guest) noexcept {
 }
 
 void admission::give_place_back(detail::door_waiter& guest) noexcept {
-    if (!guest.has_place_) return;
     bool others_wait;
     {
         std::lock_guard guard(lock_);
         guest.has_place_ = false;
-        --places_;
+        --places_[index_of(guest.urgency_)];
+        if (share_queue* share = share_of(guest.share_, pool_)) share->count_begun();
         others_wait = first_ != nullptr;
     }
     if (others_wait) let_in(time_point(), pace::at_once);  // it may not have been used, and all workers be asleep
 }
 
-void admission::let_in(time_point now, pace pace) noexcept {
+bool admission::let_in(time_point now, pace pace) noexcept {
     detail::door_waiter* in = nullptr;
     {
         std::lock_guard guard(lock_);
-        if (first_ == nullptr) return;
+        if (first_ == nullptr) return false;
+        if (pace == pace::batches && !is_tight() && now - summed_at_ < between_sums) return false;
+        summed_at_ = std::max(summed_at_, now);
         const sums sum = pending();
         // A thread that is woken for one place sleeps again at once: mostly they are let in when a quarter of the places is free.
-        const bool is_low = bounds_.all == 0 || sum.all + places_ <= bounds_.all - bounds_.all / 4;
-        if (!is_low && sum.all != 0 && pace == pace::batches && now - let_in_at_ < batch_patience) return;
+        const bool is_low = bounds_.all == 0 || sum.all + places() <= bounds_.all - bounds_.all / 4;
+        if (!is_low && sum.all != 0 && pace == pace::batches && now - let_in_at_ < batch_patience) return false;
         let_in_at_ = std::max(let_in_at_, now);
         detail::door_waiter** last = &in;
-        for (detail::door_waiter* guest = first_; guest != nullptr;) {
-            detail::door_waiter& each = *std::exchange(guest, guest->following_);
-            if (!try_give(sum, each)) continue;
-            remove(each);
-            each.following_ = nullptr;
-            *last = &each;
-            last = &each.following_;
+        for (unsigned urgency = 0; urgency < priorities; ++urgency) {
+            for (detail::door_waiter* guest = first_; guest != nullptr;) {
+                detail::door_waiter& each = *std::exchange(guest, guest->following_);
+                if (index_of(each.urgency_) != urgency || !try_give(sum, each)) continue;
+                remove(each);
+                each.following_ = nullptr;
+                *last = &each;
+                last = &each.following_;
+            }
         }
         set_marks(sum);
     }
+    const bool any = in != nullptr;
     tell(in);
+    return any;
 }
 
 void admission::let_go(whom who) noexcept {

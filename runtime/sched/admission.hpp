@@ -8,10 +8,10 @@
 //
 // Threads: any. `lock_` guards everything but:
 // room_until_  written under the lock   relaxed: how far the count of a priority may go before the next summing. It may be old: then as many come too much as threads do
-//                                       at the same time
-// waiting_     written under the lock   [A1] who begins to wait counts itself, then writes idle::counts_ by an RMW, then sums up; a worker that parks counts what has
-//                                       begun, writes the same word, then looks here. One of the two comes later and sees the other. A worker that runs looks
-//                                       again and again.
+//                                       at the same time; and it knows nothing of what the pool's own tasks spawn after it was set
+// waiting_     written under the lock   [A1] who begins to wait counts itself, then writes idle::counts_ by an RMW, then sums up; a worker that parks, rests, or begins what
+//                                       may take long, counts what has begun, writes the same word, then looks here. One of the two comes later and sees the
+//                                       other. A worker that runs looks again and again.
 // Bound: those who wait are threads, and tasks that do nothing else.
 
 #include <chrono>
@@ -63,7 +63,9 @@ class admission {
     }
 
     /// True: it has what it wishes for; a place, until give_place_back().
-    [[nodiscard]] bool ask(detail::door_waiter& guest) noexcept;
+    [[nodiscard]] bool ask(detail::door_waiter& guest) noexcept { return ask(guest, nullptr); }
+    /// The same, and makes room if that helps: `shed` are tasks that have been taken from the queue and counted as begun. The caller ends them, whatever the answer is.
+    [[nodiscard]] bool ask_and_shed(detail::door_waiter& guest, detail::work_list& shed) noexcept { return ask(guest, &shed); }
     /// False: it has what it wished for, or a stop was requested, or nobody is let in any more.
     bool wait(detail::door_operation& guest) noexcept;
     /// For threads: blocks. False: the pool does not accept any more.
@@ -80,7 +82,12 @@ class admission {
         return waiting_.load(std::memory_order_seq_cst) != 0;  // [A1]
     }
     enum class pace : bool { batches, at_once };
-    void let_in(time_point now, pace pace) noexcept;
+    /// True: somebody was let in.
+    bool let_in(time_point now, pace pace) noexcept;
+    /// Few may wait: each place counts.
+    bool is_tight() const noexcept { return is_tight_.load(std::memory_order_relaxed); }
+    /// There is a share with a bound of its own.
+    void set_tight() noexcept { is_tight_.store(true, std::memory_order_relaxed); }
     std::uint64_t waiting() const noexcept { return waiting_.load(std::memory_order_relaxed); }
     bool is_bounded() const noexcept { return is_bounded_; }
 
@@ -95,9 +102,13 @@ class admission {
     };
     sums pending() const noexcept;
     bool has_room(const sums& now, const detail::door_waiter& guest) const noexcept;
+    std::uint64_t places() const noexcept;
+    bool ask(detail::door_waiter& guest, detail::work_list* shed) noexcept;
+    bool try_shed(const sums& now, const detail::door_waiter& guest, detail::work_list& shed) noexcept;
     bool try_give(const sums& now, detail::door_waiter& guest) noexcept;
     bool must_line_up(const detail::door_waiter& guest) const noexcept;
     void set_marks(const sums& now) noexcept;
+    bool line_up(detail::door_waiter& guest) noexcept;
     void push_back(detail::door_waiter& guest) noexcept;
     void remove(detail::door_waiter& guest) noexcept;
     /// Those that were let in, one behind the other. Without the lock.
@@ -107,11 +118,14 @@ class admission {
     const bounds bounds_;
     const bool is_bounded_;
     detail::atomic<std::uint64_t> room_until_[priorities] = {};
+    detail::atomic<bool> is_tight_;  // relaxed: how often it is looked at
     alignas(64) detail::atomic<std::uint64_t> waiting_{0};  // workers look at it
     detail::spin_lock lock_;
     whom goes_on_ = whom::nobody;
-    std::uint64_t places_ = 0;  // given, and not back
+    std::uint64_t places_[priorities] = {};  // given, and not back. Those of a share are counted there
+    std::uint64_t want_room_ = 0;            // of those who wait
     time_point let_in_at_{};
+    time_point summed_at_{};
     detail::door_waiter* first_ = nullptr;
     detail::door_waiter* last_ = nullptr;
 };

@@ -44,15 +44,16 @@ class injection_queue {
         publish();
     }
 
-    /// The oldest task that has not begun, of the lowest priority of which there is one; none of a higher priority than `most`. Null: there is none among the first few.
-    detail::spawned_context* shed(priority most) noexcept {
+    /// The oldest task of `list` that has not begun, of the lowest priority of which there is one, or of `most` only; none of a higher priority than that. Null: there is none among
+    /// the first few.
+    detail::spawned_context* take_unbegun(const detail::task_list& list, priority most, bool only_of_that) noexcept {
         if (empty()) return nullptr;
         std::lock_guard guard(lock_);
-        for (unsigned i = priorities; i-- > index_of(most);) {
+        for (unsigned i = only_of_that ? index_of(most) + 1 : priorities; i-- > index_of(most);) {
             detail::work_list before;
             for (unsigned looks = 0; looks != 64 && !items_[i].empty(); ++looks) {
                 detail::work_item& item = items_[i].pop_front();
-                if (item.owner == nullptr || !detail::spawned_context::is_beginning(item)) {
+                if (item.owner == nullptr || !detail::spawned_context::is_beginning(item) || item.owner->root().list() != &list) {
                     before.push_back(item);
                     continue;
                 }

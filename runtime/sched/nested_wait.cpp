@@ -175,7 +175,9 @@ void worker::run_only(detail::task_list& list) noexcept {
         }
         time_point look_again = driver_->now() + (has_others ? std::chrono::milliseconds(1) : std::chrono::milliseconds(20));
         if (scheduler_.has_held_up()) look_again = std::min(look_again, driver_->now() + scheduler::round_for_others);
+        spend(counters_.busy_ns, driver_->now());
         driver_->wait(ready_, std::min(timers_.next_advance(), look_again));
+        spend(counters_.parked_ns, driver_->now());
     }
     if (is_first) scheduler_.leave_nested_wait();
     nested_waits_ = here.outer;

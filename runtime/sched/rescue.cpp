@@ -65,6 +65,11 @@ void worker::rest() noexcept {
     end_search();
     give_away();
     time_point now = driver_->now();
+    scheduler_.idle().meet_parking();  // [A1]: it is on no list, but may have counted what has begun
+    if (scheduler_.admission().has_waiting()) [[unlikely]] {
+        scheduler_.admission().let_in(now, admission::pace::at_once);
+        give_away();
+    }
     spend(counters_.busy_ns, now);
     if (alarm_ != nullptr) alarm_->turn_off(now);
     driver_->prepare_to_park();

@@ -198,22 +198,26 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
     }
 }
 
-detail::acceptance scheduler::accept(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept {
+detail::acceptance scheduler::accept(detail::spawned_context& task, detail::task_list* list, detail::door_waiter* let_in) noexcept {
     worker* here = this_worker();
-    if (here == nullptr) return accept_from_outside(task, list, has);
-    if (!admit(here, task, list)) return detail::acceptance::stopped;
+    if (here == nullptr) return accept_from_outside(task, list, let_in);
+    const bool is_admitted = admit(here, task, list);
+    if (let_in != nullptr && let_in->has_place()) admission_.give_place_back(*let_in);  // it counts itself now
+    if (!is_admitted) return detail::acceptance::stopped;
     here->push_spawned(task);
     return detail::acceptance::accepted;
 }
 
-detail::acceptance scheduler::accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept {
+detail::acceptance scheduler::accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::door_waiter* let_in) noexcept {
     visitor inside(*this);
-    const share_queue* share = share_of(task);
-    const bool is_share_bounded = share != nullptr && share->most_pending() != 0;
-    if (has == detail::has_place::no && admission_.must_ask(task.priority(), is_share_bounded, outside_accepted(task.priority()))) [[unlikely]] {
-        return accept_at_door(task, list, share);
+    if (let_in == nullptr) {
+        const share_queue* share = share_of(task);
+        const bool is_share_bounded = share != nullptr && share->most_pending() != 0;
+        if (admission_.must_ask(task.priority(), is_share_bounded, outside_accepted(task.priority()))) [[unlikely]] return accept_at_door(task, list, share);
     }
-    if (!admit(nullptr, task, list)) return detail::acceptance::stopped;
+    const bool is_admitted = admit(nullptr, task, list);
+    if (let_in != nullptr && let_in->has_place()) admission_.give_place_back(*let_in);  // it counts itself now
+    if (!is_admitted) return detail::acceptance::stopped;
     put_outside(task);
     wake_one();
     return detail::acceptance::accepted;
@@ -221,7 +225,7 @@ detail::acceptance scheduler::accept_from_outside(detail::spawned_context& task,
 
 detail::acceptance scheduler::accept_at_door(detail::spawned_context& task, detail::task_list* list, const share_queue* share) noexcept {
     blocked_guest guest(task.priority(), share);
-    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest, task.priority())) {
+    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest)) {
         // A worker of another pool must not be blocked: tasks wait by submit().
         if (settings_.when_full != when_full::wait || detail::this_thread.worker != nullptr) {
             refused_.fetch_add(1, std::memory_order_relaxed);
@@ -229,31 +233,39 @@ detail::acceptance scheduler::accept_at_door(detail::spawned_context& task, deta
         }
         if (!wait_at_door(guest)) return detail::acceptance::stopped;
     }
-    const detail::acceptance answer = accept_from_outside(task, list, detail::has_place::yes);
-    admission_.give_place_back(guest);  // it counts itself now
-    return answer;
+    return accept_from_outside(task, list, &guest);
 }
 
-bool scheduler::try_to_come_in(detail::door_waiter& guest, priority urgency) noexcept {
-    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest, urgency)) {  // else it is refused for another reason
+bool scheduler::try_to_come_in(detail::door_waiter& guest) noexcept {
+    if (gate_.load(std::memory_order_seq_cst) == gate::open && !ask_to_come_in(guest)) {  // else it is refused for another reason
         refused_.fetch_add(1, std::memory_order_relaxed);
         return false;
     }
     return true;
 }
 
-bool scheduler::ask_to_come_in(detail::door_waiter& guest, priority urgency) noexcept {
-    if (admission_.ask(guest)) return true;
-    if (settings_.when_full != when_full::shed) return false;
+bool scheduler::ask_to_come_in(detail::door_waiter& guest) noexcept {
+    if (settings_.when_full != when_full::shed || this_worker() != nullptr) return admission_.ask(guest);
     visitor inside(*this);
-    detail::spawned_context* oldest = injected_.shed(urgency);
-    if (oldest == nullptr) return false;
-    shed_.fetch_add(1, std::memory_order_relaxed);
-    count_begun(this_worker(), *oldest);
-    context* before = std::exchange(detail::this_thread.current, oldest);
-    static_cast<void>(oldest->end_unbegun());
+    detail::work_list shed;
+    const bool comes_in = admission_.ask_and_shed(guest, shed);
+    if (shed.empty()) return comes_in;
+    shed_.fetch_add(shed.size(), std::memory_order_relaxed);
+    context* before = detail::this_thread.current;
+    while (!shed.empty()) {
+        auto& oldest = static_cast<detail::spawned_context&>(shed.pop_front());
+        detail::this_thread.current = &oldest;
+        static_cast<void>(oldest.end_unbegun());
+    }
     detail::this_thread.current = before;
-    return admission_.ask(guest);
+    if (admission_.has_waiting()) admission_.let_in(time_point(), rt::admission::pace::at_once);  // that fewer wait they may not have seen
+    return comes_in;
+}
+
+detail::spawned_context* scheduler::take_to_shed(priority most, bool only_of_that) noexcept {
+    detail::spawned_context* oldest = injected_.take_unbegun(outside_tasks_, most, only_of_that);
+    if (oldest != nullptr) count_begun(nullptr, *oldest);
+    return oldest;
 }
 
 /// False: the pool does not accept any more.
@@ -295,11 +307,12 @@ bool scheduler::admit(worker* here, detail::spawned_context& task, detail::task_
     if (gate_.load(std::memory_order_seq_cst) > (here != nullptr ? gate::inside : gate::open)) {  // [S2]
         count_begun(here, task);
         count_ended(detail::outcome::canceled, {});
+        if (admission_.has_waiting()) [[unlikely]] admission_.let_in(time_point(), rt::admission::pace::at_once);  // it was counted for a moment
         return false;
     }
     task.accepted_by_ = this;
     if constexpr (!detail::is_explored) {
-        if (is_timed) [[unlikely]] task.set_timed_since(here != nullptr ? here->driver().now() : std::chrono::steady_clock::now());
+        if (is_timed) [[unlikely]] task.set_timed_since(detail::time_mark(here != nullptr ? here->driver().now() : std::chrono::steady_clock::now()));
     }
     detail::task_list& own = here != nullptr ? here->tasks() : outside_tasks_;
     (list != nullptr ? *list : own).insert(task);
@@ -344,9 +357,9 @@ void scheduler::count_begun(worker* here, const detail::spawned_context& task) n
     }
 }
 
-void scheduler::count_ended(detail::outcome outcome, time_point began) noexcept {
+void scheduler::count_ended(detail::outcome outcome, detail::time_mark began) noexcept {
     if (worker* here = this_worker()) {
-        if (began != time_point()) here->counters().durations.record(here->driver().now() - began);
+        if (began) here->counters().durations.record(began.until(here->driver().now()));
         here->count_ended(outcome);
     } else {
         outside_ended_[static_cast<unsigned>(outcome)].fetch_add(1, std::memory_order_seq_cst);
@@ -497,7 +510,7 @@ void scheduler::end_threads(phase how) noexcept {
 
 // ---- what the layer of tasks asks for ------------------------------------------------------------------------------------------
 
-void count_ended(scheduler& pool, detail::outcome outcome, context::time_point began) noexcept { pool.count_ended(outcome, began); }
+void count_ended(scheduler& pool, detail::outcome outcome, detail::time_mark began) noexcept { pool.count_ended(outcome, began); }
 
 void report_unhandled_late(std::exception_ptr failure, const context& task, scheduler* perhaps_gone) noexcept {
     if (!scheduler::report_unhandled_if_live(perhaps_gone, failure, task)) report_unhandled(std::move(failure), task, nullptr);
@@ -553,17 +566,18 @@ void enqueue_on(rt::scheduler& target, unsigned index, work_item& item) noexcept
     target.enqueue_on(index, item);
 }
 
-acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, has_place has) noexcept { return target.accept(task, list, has); }
+acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, door_waiter* let_in) noexcept { return target.accept(task, list, let_in); }
 
 bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept { return target.accept_only(task, list); }
 
 void enqueue_all(rt::scheduler& target, work_list& items) noexcept { target.enqueue_all(items); }
 
 bool pass_door(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.admission().ask(waiter); }
-bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter, priority urgency) noexcept { return pool.try_to_come_in(waiter, urgency); }
+bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.try_to_come_in(waiter); }
 bool wait_at_door(rt::scheduler& pool, door_operation& waiter) noexcept { return pool.admission().wait(waiter); }
 bool leave_door(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.admission().leave(waiter); }
 void give_place_back(rt::scheduler& pool, door_waiter& waiter) noexcept { pool.admission().give_place_back(waiter); }
+void end_visit(rt::scheduler& pool) noexcept { pool.end_visit(); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();

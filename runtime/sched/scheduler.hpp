@@ -112,14 +112,17 @@ class scheduler {
     void enqueue(detail::work_item& item) noexcept;
     void enqueue_on(unsigned index, detail::work_item& item) noexcept;
     void enqueue_woken(detail::work_item& item) noexcept;
-    detail::acceptance accept(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept;
+    detail::acceptance accept(detail::spawned_context& task, detail::task_list* list, detail::door_waiter* let_in) noexcept;
     bool accept_only(detail::spawned_context& task, detail::task_list* list) noexcept { return admit(this_worker(), task, list); }
     void enqueue_all(detail::work_list& items) noexcept;
     rt::admission& admission() noexcept { return admission_; }
-    /// Makes room where the pool is full, or not: pool_options::when_full. Any thread.
-    bool ask_to_come_in(detail::door_waiter& guest, priority urgency) noexcept;
-    /// The same for who does not wait. True, too, if the pool does not accept any more: that is told when it comes.
-    bool try_to_come_in(detail::door_waiter& guest, priority urgency) noexcept;
+    /// For who does not wait. True, too, if the pool does not accept any more: that is told when it comes. Any thread.
+    bool try_to_come_in(detail::door_waiter& guest) noexcept;
+    /// For the door: out of the queue, and counted as begun. Null: there is none.
+    detail::spawned_context* take_to_shed(priority most, bool only_of_that) noexcept;
+    /// Until then shutdown() does not return: for tasks of other pools.
+    void begin_visit() noexcept { visitors_.fetch_add(1, std::memory_order_relaxed); }  // under the lock of the door
+    void end_visit() noexcept { visitors_.fetch_sub(1, std::memory_order_release); }    // [S3]
     std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
     std::uint64_t shed() const noexcept { return shed_.load(std::memory_order_relaxed); }
     injection_queue& injected() noexcept { return injected_; }
@@ -170,7 +173,7 @@ class scheduler {
     void begin_to_serve(const worker& spare) noexcept;
 
     // ---- ends -------------------------------------------------------------------------------------------------------------
-    void count_ended(detail::outcome outcome, time_point began) noexcept;
+    void count_ended(detail::outcome outcome, detail::time_mark began) noexcept;
     void report_unhandled(std::exception_ptr failure, const context& task) noexcept;
     /// False if `perhaps_gone` has shut down; then nothing of it was touched.
     static bool report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept;
@@ -211,8 +214,9 @@ class scheduler {
         closed,  // none
     };
 
-    detail::acceptance accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::has_place has) noexcept;
+    detail::acceptance accept_from_outside(detail::spawned_context& task, detail::task_list* list, detail::door_waiter* let_in) noexcept;
     detail::acceptance accept_at_door(detail::spawned_context& task, detail::task_list* list, const share_queue* share) noexcept;
+    bool ask_to_come_in(detail::door_waiter& guest) noexcept;
     bool wait_at_door(blocked_guest& guest) noexcept;
     bool admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept;
     void count_begun(worker* here, const detail::spawned_context& task) noexcept;

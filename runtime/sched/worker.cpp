@@ -150,12 +150,21 @@ void worker::note_beginning(detail::spawned_context& task) noexcept {
     }
     if (share_queue* share = scheduler_.share_of(task)) [[unlikely]] share->count_begun();
     count_begun(task.priority());
-    if (task.is_timed()) [[unlikely]] {
+    if (const detail::time_mark accepted = task.timed_since()) [[unlikely]] {
         const time_point now = driver_->now();
-        counters_.waits.record(now - task.timed_since());
-        task.set_timed_since(now);
+        counters_.waits.record(accepted.until(now));
+        task.set_timed_since(detail::time_mark(now));
     }
+    if (scheduler_.admission().has_waiting()) [[unlikely]] tell_the_door();
 }
+
+/// A task has begun, so there may be room, and nobody may look there for as long as it runs. While more lies here, and the bound is not tight, the looks at the outside will do.
+void worker::tell_the_door() noexcept {
+    if (has_queued() && !scheduler_.admission().is_tight()) return;
+    scheduler_.idle().meet_parking();  // [A1]
+    if (scheduler_.admission().let_in(last_poll_, admission::pace::at_once)) offer();  // who was let in must not wait for what runs next
+}
+
 
 void worker::run_timed(detail::work_item& item) noexcept {
     const time_point began = driver_->now();
@@ -317,7 +326,10 @@ void worker::be_counted_on_by_nobody() noexcept {
 void worker::fire_timers(time_point now) noexcept {
     if ((searching_ || unannounced_ || sole_ != nullptr) && timers_.next_advance() <= now) be_counted_on_by_nobody();
     timers_.advance(now);
-    if (scheduler_.admission().has_waiting()) [[unlikely]] scheduler_.admission().let_in(now, admission::pace::batches);
+    if (scheduler_.admission().has_waiting()) [[unlikely]] {
+        be_counted_on_by_nobody();
+        scheduler_.admission().let_in(now, admission::pace::batches);
+    }
     if (scheduler_.has_held_up()) [[unlikely]] stand_in(now);
 }
 
@@ -454,6 +466,7 @@ detail::work_item* worker::steal_shared() noexcept {
 /// False: there was none.
 bool worker::run_forked(detail::fork_record* taken) noexcept {
     if (taken == nullptr) return false;
+    was_woken_ = false;  // not in vain
     queue_sole();  // no longer next
     end_search();
     announce();
@@ -497,11 +510,14 @@ void worker::nap(const detail::forked_call& call) noexcept {
     bool is_listed = !std::exchange(woken_in_vain_, false);
     driver_->prepare_to_park();
     if (is_listed) scheduler_.idle().enter_parked(index_, false);
+    if (scheduler_.admission().has_waiting()) [[unlikely]] {  // [A1]
+        if (scheduler_.admission().let_in(last_poll_, admission::pace::at_once)) offer();
+    }
+    spend(counters_.busy_ns, driver_->now());
     detail::fork_record* found = find_call();
     if (found != nullptr || call.has_ended() || !inbox_.empty() || driver_->has_messages()) {
         driver_->stay_awake();
     } else {
-        spend(counters_.busy_ns, driver_->now());
         time_point until = timers_.next_advance();
         if (scheduler_.has_held_up()) until = std::min(until, driver_->now() + scheduler::round_for_others);
         driver_->wait(ready_, is_listed ? until : std::min(until, driver_->now() + unlisted_nap));

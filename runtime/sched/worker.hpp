@@ -157,6 +157,7 @@ class worker {
         return before;
     }
     void note_beginning(detail::spawned_context& task) noexcept;
+    void tell_the_door() noexcept;
     void run_timed(detail::work_item& item) noexcept;
     void spend(tally& on, time_point now) noexcept;
 

@@ -151,7 +151,7 @@ std::coroutine_handle<> spawned_context::ended() noexcept {
     task_list* list = list_;
     rt::scheduler* accepted_by = accepted_by_;
     detail::outcome outcome = outcome_;
-    const time_point timed_since = this->timed_since();
+    const time_mark timed_since = this->timed_since();
 
     if (has_handle) {
         auto waiting = join_.exchange(join_ended, std::memory_order_acq_rel);  // [C2]

@@ -9,8 +9,8 @@
 
 namespace peal::rt {
 
-/// A task that `pool` accepted has ended on the calling thread, and nothing of it is left. `began`: of a task that is timed, else zero.
-void count_ended(scheduler& pool, detail::outcome outcome, context::time_point began) noexcept;
+/// A task that `pool` accepted has ended on the calling thread, and nothing of it is left. `began`: of a task that is timed.
+void count_ended(scheduler& pool, detail::outcome outcome, detail::time_mark began) noexcept;
 
 /// Nobody awaited `task`, and it failed. To the handler of `pool`; to standard error if that is null.
 void report_unhandled(std::exception_ptr failure, const context& task, scheduler* pool) noexcept;

@@ -341,7 +341,7 @@ peal::task<> submit_to(peal::rt::scheduler& target, int& ran) {
     peal::detail::door_operation room(target, peal::detail::door_waiter::wish::room, peal::priority::normal, nullptr, "submit");
     co_await room;
     static_cast<void>(peal::detail::start_spawned(
-        target, nullptr, peal::detail::make_spawned(peal::spawn_options("model"), &target, count, std::ref(ran)), peal::detail::has_place::yes));
+        target, nullptr, peal::detail::make_spawned(peal::spawn_options("model"), &target, count, std::ref(ran)), &room));
 }
 
 MODEL("door: a task that waits comes in, or is stopped, and the place is free again", whole_pool(2, 0)) {

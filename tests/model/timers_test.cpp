@@ -87,7 +87,7 @@ namespace peal::rt {
 
 driver* this_driver() noexcept { return &owner->clock; }
 wheel* this_wheel() noexcept { return &owner->timers; }
-void count_ended(scheduler&, detail::outcome, context::time_point) noexcept {}
+void count_ended(scheduler&, detail::outcome, detail::time_mark) noexcept {}
 void report_unhandled(std::exception_ptr, const context&, scheduler*) noexcept {}
 void report_unhandled_late(std::exception_ptr, const context&, scheduler*) noexcept {}
 

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -263,6 +264,135 @@ TEST_CASE("admission: what waits longest of the lowest priority makes room") {
     check_books(pool);
     CHECK(ran == std::vector<int>{4, 7, 8, 10});
     CHECK(pool.counts().canceled == 6);  // and the one that took the first
+}
+
+TEST_CASE("admission: nothing is shed that makes no room") {
+    peal::pool_options options = bounded(6, peal::when_full::shed);
+    options.max_pending_of = {2, 0, 0};
+    peal::pool pool(options);
+    const peal::share group = pool.make_share(10, 1);
+    {
+        keeper kept(pool);
+        auto spawn = [&pool](const spawn_options& how) { pool.spawn(how, [] {}).detach(); };
+        for (int i = 0; i < 2; ++i) spawn(spawn_options("low", priority::low));
+        spawn(spawn_options("group", group));
+        CHECK(is_refused([&] { spawn(spawn_options("group", group)); }));  // the group is full: no other would help
+        CHECK(pool.metrics().shed_total == 0);
+        auto first = pool.spawn(spawn_options("high", priority::high), [] {});
+        spawn(spawn_options("high", priority::high));
+        spawn(spawn_options("high", priority::high));  // that priority is full: one of its own, and no low one
+        CHECK(busy_until([&] { return first.has_ended(); }));
+        CHECK(pool.metrics().shed_total == 1);
+        CHECK(pool.metrics().pending == std::array<std::uint64_t, 3>{2, 1, 2});
+    }
+    check_books(pool);
+}
+
+TEST_CASE("admission: tasks of the pool are not shed, whatever queue they lie in") {
+    peal::pool pool(bounded(4, peal::when_full::shed));
+    std::atomic<bool> there{false}, released{false};
+    auto spawn_many = [](std::atomic<bool>& spawned, std::atomic<bool>& go) -> peal::task<int> {
+        std::atomic<int> ran{0};
+        peal::scope all;
+        for (int i = 0; i < 2000; ++i) all.spawn([&ran] { ++ran; });  // more than a worker's queue holds
+        spawned = true;
+        busy_until([&go] { return go.load(); });
+        co_await all.join();
+        co_return ran.load();
+    };
+    auto spawning = pool.spawn(spawn_many, std::ref(there), std::ref(released));
+    REQUIRE(busy_until([&] { return there.load(); }));
+    CHECK(is_refused([&] { pool.spawn([] {}).detach(); }));
+    CHECK(pool.metrics().shed_total == 0);
+    released = true;
+    CHECK(busy_until([&] { return spawning.has_ended(); }));
+    CHECK(pool.run(support::take<int>, std::move(spawning)) == 2000);
+    check_books(pool);
+}
+
+// ---- who looks at the door ----------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("admission: a task that has begun makes room, also if it does not let go of the only worker") {
+    peal::pool pool(bounded(1));
+    std::atomic<bool> released{false};
+    std::atomic<int> begun{0};
+    auto keep = [&] {
+        ++begun;
+        busy_until([&] { return released.load(); });
+    };
+    pool.spawn(keep).detach();
+    pool.spawn(keep).detach();  // comes in when the first has begun, if not before
+    CHECK(busy_until([&] { return begun == 1; }));
+    std::atomic<bool> third_is_in{false};
+    std::thread third([&] {
+        pool.spawn(keep).detach();
+        third_is_in = true;
+    });
+    CHECK(busy_until([&] { return pool.metrics().at_the_door == 1; }));
+    CHECK_FALSE(third_is_in);
+    released = true;
+    third.join();
+    check_books(pool);
+    CHECK(begun == 3);
+}
+
+TEST_CASE("admission: drained() is told when the last one begins, and not when it ends") {
+    peal::pool other(peal::pool_options(1));
+    peal::pool pool(bounded(0));
+    std::atomic<bool> released{false};
+    std::atomic<bool> is_waiting{false};
+    auto waits = [](peal::pool& awaited, std::atomic<bool>& here) -> peal::task<> {
+        here = true;
+        co_await awaited.drained();
+    };
+    std::optional<peal::join_handle<void>> waiting;
+    {
+        keeper kept(pool);
+        pool.spawn([&released] { busy_until([&released] { return released.load(); }); }).detach();
+        waiting = other.spawn(waits, std::ref(pool), std::ref(is_waiting));
+        CHECK(busy_until([&] { return pool.metrics().at_the_door == 1; }));
+    }
+    CHECK(busy_until([&] { return waiting->has_ended(); }));  // while the last one keeps the only worker
+    released = true;
+    other.run(support::take<void>, std::move(*waiting));
+    check_books(pool);
+}
+
+TEST_CASE("admission: of those who wait, who has a higher priority comes in first") {
+    peal::pool pool(bounded(1));
+    std::mutex mutex;
+    std::vector<int> order;
+    auto note = [&](int which) {
+        return [&mutex, &order, which] {
+            std::lock_guard guard(mutex);
+            order.push_back(which);
+        };
+    };
+    std::vector<std::thread> threads;
+    {
+        keeper kept(pool);
+        pool.spawn(note(0)).detach();
+        std::uint64_t waiting = 0;
+        for (auto [which, urgency] : {std::pair(3, priority::low), std::pair(2, priority::normal), std::pair(1, priority::high)}) {
+            threads.emplace_back([&pool, task = note(which), urgency] { pool.spawn(spawn_options("", urgency), task).detach(); });
+            ++waiting;
+            CHECK(busy_until([&] { return pool.metrics().at_the_door == waiting; }));
+        }
+    }
+    for (auto& each : threads) each.join();
+    check_books(pool);
+    CHECK(order == std::vector<int>{0, 1, 2, 3});
+}
+
+TEST_CASE("admission: a pool may go as soon as what was brought to it is over") {
+    for (int round = 0; round < 300; ++round) {
+        auto pool = std::make_unique<peal::pool>(bounded(1));
+        std::atomic<bool> ran{false};
+        std::thread brings([&] { static_cast<void>(pool->try_spawn([&ran] { ran = true; })); });
+        CHECK(busy_until([&] { return ran.load(); }));
+        pool.reset();
+        brings.join();
+    }
 }
 
 // ---- tasks ----------------------------------------------------------------------------------------------------------------------------

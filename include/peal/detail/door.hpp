@@ -30,6 +30,9 @@ class door_waiter {
     door_waiter(const door_waiter&) = delete;
     door_waiter& operator=(const door_waiter&) = delete;
 
+    /// For who was let in, and has not given it back.
+    bool has_place() const noexcept { return has_place_; }
+
   private:
     friend class rt::admission;
     const let_in_function let_in_;
@@ -53,16 +56,21 @@ PEAL_EXPORT bool wait_at_door(rt::scheduler& pool, door_operation& waiter) noexc
 /// False: it was let in.
 PEAL_EXPORT bool leave_door(rt::scheduler& pool, door_waiter& waiter) noexcept;
 /// As pass_door(), but makes room if the pool sheds (pool_options::when_full). Any thread.
-PEAL_EXPORT bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter, peal::priority urgency) noexcept;
-/// What it was let in for is done. It may have had none.
+PEAL_EXPORT bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter) noexcept;
+/// It does not use its place. Requires: has_place(). (accept_task() gives back what is used.)
 PEAL_EXPORT void give_place_back(rt::scheduler& pool, door_waiter& waiter) noexcept;
+/// A task of another pool is at the door no more: until then the pool is not destroyed.
+PEAL_EXPORT void end_visit(rt::scheduler& pool) noexcept;
 
 /// Gives the waiter itself its place until it goes: it lies in the frame of the task.
 class [[nodiscard("await it")]] door_operation : public leaf_operation, public door_waiter {
   public:
     door_operation(rt::scheduler& pool, wish wish, peal::priority urgency, const share_state* share, const char* name) noexcept
         : leaf_operation(&door_operation::stop_waiting), door_waiter(&door_operation::goes_on, kind::task, wish, urgency, share), pool_(pool), name_(name) {}
-    ~door_operation() { give_place_back(pool_, *this); }
+    ~door_operation() {
+        if (has_place()) give_place_back(pool_, *this);
+        if (visits_) end_visit(pool_);
+    }
 
     bool await_ready() noexcept { return pass_door(pool_, *this); }
     template <peal_promise Promise>
@@ -84,6 +92,7 @@ class [[nodiscard("await it")]] door_operation : public leaf_operation, public d
 
     rt::scheduler& pool_;
     const char* const name_;
+    bool visits_ = false;  // its task is of another pool
 };
 
 }  // namespace peal::detail

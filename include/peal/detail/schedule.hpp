@@ -12,6 +12,7 @@ class scheduler;
 
 namespace peal::detail {
 
+class door_waiter;
 class spawned_context;
 class task_list;
 
@@ -26,12 +27,10 @@ enum class acceptance : unsigned char {
     stopped,  // nothing was done: the pool has stopped accepting
     full,     // nothing was done: too many wait for their turn (pool_options::max_pending)
 };
-/// Who has been let in already, by door_operation or ask_to_come_in().
-enum class has_place : bool { no, yes };
-
 /// A task that was spawned just now: runs soon on the calling worker if it is one of `target`. Any thread. One that is none of them may have to wait at the door, and may be
 /// blocked there: pool_options::when_full. Counts the task as accepted.
-[[nodiscard]] PEAL_EXPORT acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, has_place has = has_place::no) noexcept;
+/// `let_in`: who has been let in for it already; gives its place back.
+[[nodiscard]] PEAL_EXPORT acceptance accept_task(rt::scheduler& target, spawned_context& task, task_list* list, door_waiter* let_in = nullptr) noexcept;
 
 /// The same without queueing it: the caller collects several in a list, which enqueue_all() publishes together, with one wake-up.
 [[nodiscard]] PEAL_EXPORT bool accept_only(rt::scheduler& target, spawned_context& task, task_list* list) noexcept;

@@ -82,7 +82,7 @@ class pool_metrics {
 };
 
 /// As the text that Prometheus reads (exposition format 0.0.4). Names begin with "peal_", the pool is a label, and so are the workers. Those of all pools of a
-/// program go into one text: the format wants each name once.
+/// program go into one text: the format wants each name once, and so pools in one text must have different names (pool_options::name).
 PEAL_EXPORT std::string prometheus_text(const pool_metrics& metrics);
 PEAL_EXPORT std::string prometheus_text(std::span<const pool_metrics> pools);
 

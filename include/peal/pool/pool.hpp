@@ -90,7 +90,8 @@ class pool_options {
     driver_choice driver = driver_choice::automatic;
 
     // How many tasks may wait for their turn: accepted, and not begun. All of them count; those that the pool's own tasks spawn are never held up (a pool whose tasks wait
-    // for each other's places stands still): they ask by try_spawn(), or wait by submit(). With the bound, threads outside may exceed it by as many as there are of them.
+    // for each other's places stands still): they ask by try_spawn(), or wait by submit(). Threads
+    // outside do not sum up each time: they may exceed it by as many as there are of them, and by what tasks of the pool have spawned since one of them did.
     std::size_t max_pending = 100'000;               // 0: no bound
     std::array<std::size_t, 3> max_pending_of{};     // by peal::priority, besides; 0: none of its own. For a group: make_share()
     peal::when_full when_full = peal::when_full::wait;
@@ -196,8 +197,10 @@ inline peal::priority priority_said(const spawn_options& options) noexcept {
 class asked_place final : public door_waiter {
   public:
     asked_place(rt::scheduler& pool, const spawn_options& options) noexcept
-        : door_waiter(nullptr, kind::task, wish::room, priority_said(options), share_said(options)), pool_(pool), is_in_(ask_to_come_in(pool, *this, priority_said(options))) {}
-    ~asked_place() { give_place_back(pool_, *this); }
+        : door_waiter(nullptr, kind::task, wish::room, priority_said(options), share_said(options)), pool_(pool), is_in_(ask_to_come_in(pool, *this)) {}
+    ~asked_place() {
+        if (has_place()) give_place_back(pool_, *this);
+    }
     bool is_in() const noexcept { return is_in_; }
 
   private:
@@ -213,7 +216,7 @@ task<join_handle<spawned_value<Function, Arguments...>>> submit_call(rt::schedul
     co_await room;
     co_return std::apply(
         [&](Arguments&... unpacked) {
-            return start_spawned(target, nullptr, make_spawned(options, &target, std::move(function), static_cast<Arguments&&>(unpacked)...), has_place::yes);
+            return start_spawned(target, nullptr, make_spawned(options, &target, std::move(function), static_cast<Arguments&&>(unpacked)...), &room);
         },
         arguments);
 }
@@ -294,7 +297,7 @@ class PEAL_EXPORT pool {
                                                           std::forward<Arguments>(arguments)...));
     }
 
-    /// The same for who must not wait, and would rather know: an error instead of a task, if as many wait for their turn as may (resource_unavailable_try_again), or if the
+    /// Starts `fn(args...)` for who must not wait, and would rather know: an error instead of a task, if as many wait for their turn as may (resource_unavailable_try_again), or if the
     /// pool has stopped accepting (operation_canceled). For want of room nothing is moved from. Any thread or task.
     /// Throws: what making the task throws.
     template <class Function, class... Arguments>
@@ -306,14 +309,13 @@ class PEAL_EXPORT pool {
     auto try_spawn(const spawn_options& options, Function&& function, Arguments&&... arguments)
         -> result<join_handle<detail::spawned_value<Function, Arguments...>>> {
         detail::asked_place place(*scheduler_, options);
-        if (!place.is_in()) return refusal();
-        try {
-            return detail::start_spawned(*scheduler_, nullptr,
-                                         detail::make_spawned(options, scheduler_, std::forward<Function>(function), std::forward<Arguments>(arguments)...),
-                                         detail::has_place::yes);
-        } catch (const std::system_error& stopped) {
-            return error::from_exception(stopped);
+        if (!place.is_in()) return full();
+        auto* made = detail::make_spawned(options, scheduler_, std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+        if (detail::accept_task(*scheduler_, *made, nullptr, &place) != detail::acceptance::accepted) {
+            made->abandon();
+            return stopped();
         }
+        return join_handle<detail::spawned_value<Function, Arguments...>>(made);
     }
 
     /// `co_await pool.submit(fn, args...)` waits for room, and spawns then; gives the join_handle. Who waited longest goes first, within a priority.
@@ -331,7 +333,7 @@ class PEAL_EXPORT pool {
             *scheduler_, options, std::forward<Function>(function), std::tuple<detail::kept_argument<Arguments>...>(std::forward<Arguments>(arguments)...));
     }
 
-    /// `co_await pool.drained()`: until no task waits for its turn. Those that have begun may still run.
+    /// `co_await pool.drained()`: until no task waits for its turn, or the pool has shut down. Those that have begun may still run.
     [[nodiscard("drained() does nothing until it is awaited")]] detail::door_operation drained() noexcept {
         return detail::door_operation(*scheduler_, detail::door_waiter::wish::drained, priority::normal, nullptr, "drained");
     }
@@ -404,7 +406,8 @@ class PEAL_EXPORT pool {
   private:
     friend class simulation;
 
-    peal::error refusal() const;
+    static peal::error full();
+    static peal::error stopped();
 
     std::unique_ptr<core> core_;
     rt::scheduler* scheduler_;

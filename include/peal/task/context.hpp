@@ -238,6 +238,28 @@ class detail::fork_branch final : public context {
 
 namespace detail {
 
+/// When something was, in 48 bits of 32 ns: they come round after 104 days, so only lengths mean something. Or none.
+class time_mark {
+  public:
+    time_mark() noexcept = default;
+    explicit time_mark(std::uint64_t units) noexcept : units_(units) {}
+    explicit time_mark(std::chrono::steady_clock::time_point when) noexcept : units_(units_of(when)) {
+        if (units_ == 0) units_ = 1;
+    }
+    explicit operator bool() const noexcept { return units_ != 0; }
+    std::uint64_t units() const noexcept { return units_; }
+    std::chrono::nanoseconds until(std::chrono::steady_clock::time_point later) const noexcept {
+        return std::chrono::nanoseconds(static_cast<std::int64_t>(((units_of(later) - units_) & mask) << 5));
+    }
+
+  private:
+    static constexpr std::uint64_t mask = (std::uint64_t{1} << 48) - 1;
+    static std::uint64_t units_of(std::chrono::steady_clock::time_point when) noexcept {
+        return (static_cast<std::uint64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count()) >> 5) & mask;
+    }
+    std::uint64_t units_ = 0;
+};
+
 /// The context of a task that was spawned, or runs by pool.run() or sync_wait().
 class PEAL_EXPORT spawned_context : public context, public work_item, public in_frame_memory {
   public:
@@ -296,15 +318,10 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
 
     /// Priority and share: what the options say, or else its.
     void take_over_from_spawner(const spawn_options& options) noexcept;
-    bool is_timed() const noexcept { return timed_low_ != 0 || timed_high_ != 0; }
-    time_point timed_since() const noexcept {
-        return time_point(std::chrono::nanoseconds(static_cast<std::int64_t>((std::uint64_t{timed_high_} << 32 | timed_low_) << 5)));
-    }
-    /// The beginning of time: it is not timed.
-    void set_timed_since(time_point when) noexcept {
-        const auto units = static_cast<std::uint64_t>(std::chrono::nanoseconds(when.time_since_epoch()).count()) >> 5;
-        timed_high_ = static_cast<std::uint16_t>(units >> 32);
-        timed_low_ = static_cast<std::uint32_t>(units);
+    time_mark timed_since() const noexcept { return time_mark(std::uint64_t{timed_high_} << 32 | timed_low_); }
+    void set_timed_since(time_mark when) noexcept {
+        timed_high_ = static_cast<std::uint16_t>(when.units() >> 32);
+        timed_low_ = static_cast<std::uint32_t>(when.units());
     }
     void add_reference() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }  // the caller has one: orders nothing
     void release() noexcept;
@@ -313,8 +330,7 @@ class PEAL_EXPORT spawned_context : public context, public work_item, public in_
     detail::atomic<std::uintptr_t> join_{0};
     outcome outcome_ = outcome::running;
     bool observed_ = false;
-    // Of one task in so many: when it was accepted, and from its beginning on, when it began; 48 bits in units of 32 ns, 0: not timed. (A task is 160 bytes long. Every 32 more
-    // cost a tenth of a spawn.)
+    // A time_mark, of one task in so many: when it was accepted, and from its beginning on, when it began. (A task is 160 bytes long. Every 32 more cost a tenth of a spawn.)
     std::uint16_t timed_high_ = 0;
     std::uint32_t timed_low_ = 0;
 

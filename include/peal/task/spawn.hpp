@@ -241,8 +241,8 @@ namespace detail {
 
 /// Hands a new task to the scheduler; `list` is its scope's, null for the pool's own.
 template <class T>
-join_handle<T> start_spawned(rt::scheduler& scheduler, task_list* list, spawned<T>* task, has_place has = has_place::no) {
-    if (acceptance answer = accept_task(scheduler, *task, list, has); answer != acceptance::accepted) {
+join_handle<T> start_spawned(rt::scheduler& scheduler, task_list* list, spawned<T>* task, door_waiter* let_in = nullptr) {
+    if (acceptance answer = accept_task(scheduler, *task, list, let_in); answer != acceptance::accepted) {
         task->abandon();
         throw_refused(answer);
     }
