@@ -9,6 +9,7 @@
 
 #include <peal/detail/config.hpp>
 
+#include "../base/membarrier.hpp"
 #include "scheduler.hpp"
 
 namespace peal::rt {
@@ -78,46 +79,73 @@ bool admission::has_room(const sums& now, const detail::door_waiter& guest) cons
 bool admission::try_give(const sums& now, detail::door_waiter& guest) noexcept {
     if (guest.wish_ == detail::door_waiter::wish::drained) return now.all == 0;
     if (!has_room(now, guest)) return false;
+    give(guest);
+    return true;
+}
+
+void admission::give(detail::door_waiter& guest) noexcept {
     guest.has_place_ = true;
     ++places_[index_of(guest.urgency_)];
     if (share_queue* share = share_of(guest.share_, pool_)) share->count_accepted();
-    return true;
 }
 
-/// True: there should be room now.
+/// True: there is room now.
 bool admission::try_shed(const sums& now, const detail::door_waiter& guest, detail::work_list& shed) noexcept {
     const unsigned i = index_of(guest.urgency_);
     const std::uint64_t of_priority = excess(now.of[i] + places_[i], bounds_.of[i]);
-    const std::uint64_t of_all = excess(now.all + places(), bounds_.all);
+    const std::uint64_t count = std::max(of_priority, excess(now.all + places(), bounds_.all));
     const share_queue* share = share_of(guest.share_, pool_);
     const bool is_share_full = share != nullptr && excess(share->pending(), share->most_pending()) != 0;  // what is in shares is not shed
-    if (is_share_full || std::max(of_priority, of_all) > most_shed) return false;
-    for (std::uint64_t left = std::max(of_priority, of_all); left != 0; --left) {
-        detail::spawned_context* oldest = pool_.take_to_shed(guest.urgency_, of_priority != 0);
-        if (oldest == nullptr) return false;
-        shed.push_back(*oldest);
-    }
-    return true;
+    if (is_share_full || count > most_shed) return false;
+    return pool_.take_to_shed(guest.urgency_, of_priority != 0, static_cast<unsigned>(count), shed);
 }
 
-/// Behind those that wait already and whose priority is not lower.
-bool admission::must_line_up(const detail::door_waiter& guest) const noexcept {
+/// More than three quarters of the pool's places are taken, and somebody waits: then those who wait are let in in batches, and who comes lines up.
+bool admission::is_crowded(const sums& now) const noexcept {
+    return want_room_ != 0 && bounds_.all != 0 && now.all + places() > bounds_.all - bounds_.all / 4;
+}
+
+/// Behind those that wait already.
+bool admission::must_line_up(const sums& now, const detail::door_waiter& guest) const noexcept {
+    if (guest.wish_ != detail::door_waiter::wish::room || !is_crowded(now)) return false;
     for (const detail::door_waiter* other = first_; other != nullptr; other = other->following_) {
-        if (other->wish_ == detail::door_waiter::wish::room && other->urgency_ <= guest.urgency_) return guest.wish_ == detail::door_waiter::wish::room;
+        if (other->wish_ == detail::door_waiter::wish::room && other->urgency_ <= guest.urgency_) return true;
     }
     return false;
 }
 
-/// True: it need not wait, there is room.
-bool admission::line_up(detail::door_waiter& guest) noexcept {
-    const bool is_behind = must_line_up(guest);
+/// Takes off those who get what they wish for, the oldest of the highest priority first, and chains them.
+detail::door_waiter* admission::take_off(const sums& now) noexcept {
+    detail::door_waiter* in = nullptr;
+    detail::door_waiter** last = &in;
+    for (unsigned urgency = 0; urgency < priorities; ++urgency) {
+        for (detail::door_waiter* guest = first_; guest != nullptr;) {
+            detail::door_waiter& each = *std::exchange(guest, guest->following_);
+            if (index_of(each.urgency_) != urgency || !try_give(now, each)) continue;
+            remove(each);
+            each.following_ = nullptr;
+            *last = &each;
+            last = &each.following_;
+        }
+    }
+    set_marks(now);
+    return in;
+}
+
+/// Gives those who are to be told.
+detail::door_waiter* admission::line_up(detail::door_waiter& guest) noexcept {
     push_back(guest);
     pool_.idle().meet_parking();  // [A1]
-    const sums now = pending();
-    const bool comes_in = !is_behind && try_give(now, guest);
-    if (comes_in) remove(guest);
-    set_marks(now);
-    return comes_in;
+    return take_off(pending());
+}
+
+/// After line_up(), without the lock: a worker that has begun a task just now, and has not seen yet that somebody waits, may not have told of it either.
+void admission::meet_beginning() noexcept {
+    if constexpr (!detail::is_explored) {
+        static const bool is_prepared = prepare_interrupts();
+        if (is_prepared) interrupt_all_threads();
+    }
+    static_cast<void>(let_in(time_point(), pace::at_once));
 }
 
 /// Until then a thread outside need not ask again. Each priority gets a quarter of what is free: together they stay below the bound.
@@ -127,7 +155,7 @@ void admission::set_marks(const sums& now) noexcept {
         std::uint64_t free = std::numeric_limits<std::uint64_t>::max() / 2;
         if (bounds_.all != 0) free = left(bounds_.all, now.all + places()) / 4;
         if (bounds_.of[i] != 0) free = std::min(free, left(bounds_.of[i], now.of[i] + places_[i]) / 2);
-        if (want_room_ != 0) free = 0;  // who comes now lines up
+        if (is_crowded(now)) free = 0;  // who comes now lines up
         room_until_[i].store(pool_.outside_accepted(static_cast<priority>(i)) + free, std::memory_order_relaxed);
     }
 }
@@ -138,13 +166,21 @@ void admission::push_back(detail::door_waiter& guest) noexcept {
     guest.waits_ = true;
     (last_ == nullptr ? first_ : last_->following_) = &guest;
     last_ = &guest;
-    if (guest.wish_ == detail::door_waiter::wish::room) ++want_room_;
+    if (guest.wish_ == detail::door_waiter::wish::room) {
+        ++want_room_;
+    } else {
+        want_drained_.store(want_drained_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // published by the next
+    }
     waiting_.fetch_add(1, std::memory_order_seq_cst);  // [A1]
 }
 
 void admission::remove(detail::door_waiter& guest) noexcept {
     guest.waits_ = false;
-    if (guest.wish_ == detail::door_waiter::wish::room) --want_room_;
+    if (guest.wish_ == detail::door_waiter::wish::room) {
+        --want_room_;
+    } else {
+        want_drained_.store(want_drained_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    }
     (guest.previous_ == nullptr ? first_ : guest.previous_->following_) = guest.following_;
     (guest.following_ == nullptr ? last_ : guest.following_->previous_) = guest.previous_;
     waiting_.fetch_sub(1, std::memory_order_relaxed);  // less to see
@@ -162,33 +198,50 @@ void admission::tell(detail::door_waiter* in) noexcept {
 bool admission::ask(detail::door_waiter& guest, detail::work_list* shed) noexcept {
     std::lock_guard guard(lock_);
     sums now = pending();
-    if (must_line_up(guest)) return false;
+    if (must_line_up(now, guest)) return false;
     if (!try_give(now, guest)) {
         if (shed == nullptr || !try_shed(now, guest, *shed)) return false;
+        give(guest);  // it is paid for
         now = pending();
-        if (!try_give(now, guest)) return false;
     }
     set_marks(now);
     return true;
 }
 
 bool admission::wait(detail::door_operation& guest) noexcept {
-    std::lock_guard guard(lock_);
-    if (!guest.visits_ && detail::current_scheduler() != &pool_) {
-        guest.visits_ = true;
-        pool_.begin_visit();
+    detail::door_waiter* in;
+    bool is_in;
+    {
+        std::lock_guard guard(lock_);
+        if (goes_on_ == whom::all || !guest.try_arm()) return false;
+        in = line_up(guest);
+        is_in = !guest.waits_;
+        // From here on it may be gone, unless it is in the chain, and is told by us.
+        if (is_in) {
+            for (detail::door_waiter** each = &in; *each != nullptr; each = &(*each)->following_) {
+                if (*each != &guest) continue;
+                *each = guest.following_;
+                break;
+            }
+        }
     }
-    if (goes_on_ == whom::all || !guest.try_arm()) return false;
-    if (!line_up(guest)) return true;
-    return !guest.must_resume();  // false: a stopper waits for the lock, finds it gone, and leaves it to us
+    tell(in);
+    if (is_in) return !guest.must_resume();  // false: a stopper found it gone, and leaves it to us
+    meet_beginning();
+    return true;
 }
 
 bool admission::wait(blocked_guest& guest) noexcept {
+    detail::door_waiter* in;
+    bool is_in;
     {
         std::lock_guard guard(lock_);
         if (goes_on_ != whom::nobody) return false;
-        if (line_up(guest)) return true;
+        in = line_up(guest);
+        is_in = !guest.waits_;
     }
+    tell(in);  // the guest itself, too, if it is in
+    if (!is_in) meet_beginning();
     guest.block();
     return guest.has_place_;
 }
@@ -200,20 +253,20 @@ bool admission::leave(detail::door_waiter& guest) noexcept {
     return true;
 }
 
+void admission::use_place(detail::door_waiter& guest) noexcept {
+    std::lock_guard guard(lock_);
+    guest.has_place_ = false;
+    --places_[index_of(guest.urgency_)];
+    if (share_queue* share = share_of(guest.share_, pool_)) share->count_begun();
+}
+
 void admission::give_place_back(detail::door_waiter& guest) noexcept {
-    bool others_wait;
-    {
-        std::lock_guard guard(lock_);
-        guest.has_place_ = false;
-        --places_[index_of(guest.urgency_)];
-        if (share_queue* share = share_of(guest.share_, pool_)) share->count_begun();
-        others_wait = first_ != nullptr;
-    }
-    if (others_wait) let_in(time_point(), pace::at_once);  // it may not have been used, and all workers be asleep
+    use_place(guest);
+    if (has_waiting()) static_cast<void>(let_in(time_point(), pace::at_once));  // all workers may be asleep
 }
 
 bool admission::let_in(time_point now, pace pace) noexcept {
-    detail::door_waiter* in = nullptr;
+    detail::door_waiter* in;
     {
         std::lock_guard guard(lock_);
         if (first_ == nullptr) return false;
@@ -221,21 +274,9 @@ bool admission::let_in(time_point now, pace pace) noexcept {
         summed_at_ = std::max(summed_at_, now);
         const sums sum = pending();
         // A thread that is woken for one place sleeps again at once: mostly they are let in when a quarter of the places is free.
-        const bool is_low = bounds_.all == 0 || sum.all + places() <= bounds_.all - bounds_.all / 4;
-        if (!is_low && sum.all != 0 && pace == pace::batches && now - let_in_at_ < batch_patience) return false;
+        if (pace == pace::batches && is_crowded(sum) && now - let_in_at_ < batch_patience) return false;
         let_in_at_ = std::max(let_in_at_, now);
-        detail::door_waiter** last = &in;
-        for (unsigned urgency = 0; urgency < priorities; ++urgency) {
-            for (detail::door_waiter* guest = first_; guest != nullptr;) {
-                detail::door_waiter& each = *std::exchange(guest, guest->following_);
-                if (index_of(each.urgency_) != urgency || !try_give(sum, each)) continue;
-                remove(each);
-                each.following_ = nullptr;
-                *last = &each;
-                last = &each.following_;
-            }
-        }
-        set_marks(sum);
+        in = take_off(sum);
     }
     const bool any = in != nullptr;
     tell(in);

@@ -11,7 +11,8 @@
 //                                       at the same time; and it knows nothing of what the pool's own tasks spawn after it was set
 // waiting_     written under the lock   [A1] who begins to wait counts itself, then writes idle::counts_ by an RMW, then sums up; a worker that parks, rests, or begins what
 //                                       may take long, counts what has begun, writes the same word, then looks here. One of the two comes later and sees the
-//                                       other. A worker that runs looks again and again.
+//                                       other. A worker that begins a task looks first, so as to write nothing mostly: who waits makes all threads pass through
+//                                       the kernel once (meet_beginning()), and sums up again. A worker that runs looks again and again.
 // Bound: those who wait are threads, and tasks that do nothing else.
 
 #include <chrono>
@@ -72,6 +73,9 @@ class admission {
     bool wait(blocked_guest& guest) noexcept;
     /// False: it was let in.
     bool leave(detail::door_waiter& guest) noexcept;
+    /// The task that it was for comes now, and counts itself: a moment later, so that it never counts twice. Requires: has_place().
+    void use_place(detail::door_waiter& guest) noexcept;
+    /// It was not used. Requires: has_place().
     void give_place_back(detail::door_waiter& guest) noexcept;
 
     /// Workers, again and again, and before they sleep: lets in who can be.
@@ -84,8 +88,8 @@ class admission {
     enum class pace : bool { batches, at_once };
     /// True: somebody was let in.
     bool let_in(time_point now, pace pace) noexcept;
-    /// Few may wait: each place counts.
-    bool is_tight() const noexcept { return is_tight_.load(std::memory_order_relaxed); }
+    /// Each task that begins is to be told: few may wait, or somebody waits for the last.
+    bool is_tight() const noexcept { return is_tight_.load(std::memory_order_relaxed) || want_drained_.load(std::memory_order_relaxed) != 0; }
     /// There is a share with a bound of its own.
     void set_tight() noexcept { is_tight_.store(true, std::memory_order_relaxed); }
     std::uint64_t waiting() const noexcept { return waiting_.load(std::memory_order_relaxed); }
@@ -106,9 +110,13 @@ class admission {
     bool ask(detail::door_waiter& guest, detail::work_list* shed) noexcept;
     bool try_shed(const sums& now, const detail::door_waiter& guest, detail::work_list& shed) noexcept;
     bool try_give(const sums& now, detail::door_waiter& guest) noexcept;
-    bool must_line_up(const detail::door_waiter& guest) const noexcept;
+    void give(detail::door_waiter& guest) noexcept;
+    bool is_crowded(const sums& now) const noexcept;
+    bool must_line_up(const sums& now, const detail::door_waiter& guest) const noexcept;
+    detail::door_waiter* take_off(const sums& now) noexcept;
+    void meet_beginning() noexcept;
     void set_marks(const sums& now) noexcept;
-    bool line_up(detail::door_waiter& guest) noexcept;
+    detail::door_waiter* line_up(detail::door_waiter& guest) noexcept;
     void push_back(detail::door_waiter& guest) noexcept;
     void remove(detail::door_waiter& guest) noexcept;
     /// Those that were let in, one behind the other. Without the lock.
@@ -119,6 +127,7 @@ class admission {
     const bool is_bounded_;
     detail::atomic<std::uint64_t> room_until_[priorities] = {};
     detail::atomic<bool> is_tight_;  // relaxed: how often it is looked at
+    detail::atomic<unsigned> want_drained_{0};  // written under the lock; relaxed: seen by who has seen waiting_
     alignas(64) detail::atomic<std::uint64_t> waiting_{0};  // workers look at it
     detail::spin_lock lock_;
     whom goes_on_ = whom::nobody;

@@ -44,28 +44,39 @@ class injection_queue {
         publish();
     }
 
-    /// The oldest task of `list` that has not begun, of the lowest priority of which there is one, or of `most` only; none of a higher priority than that. Null: there is none among
-    /// the first few.
-    detail::spawned_context* take_unbegun(const detail::task_list& list, priority most, bool only_of_that) noexcept {
-        if (empty()) return nullptr;
+    /// Takes the `count` oldest tasks of `list` that have not begun, of the lowest priorities there are, or of `most` only; none of a higher one than that. Looked for among the first
+    /// few. False: there are not so many, and none was taken.
+    [[nodiscard]] bool take_unbegun(const detail::task_list& list, priority most, bool only_of_that, unsigned count, detail::work_list& taken) noexcept {
+        if (empty()) return false;
         std::lock_guard guard(lock_);
-        for (unsigned i = only_of_that ? index_of(most) + 1 : priorities; i-- > index_of(most);) {
+        const unsigned lowest = only_of_that ? index_of(most) + 1 : priorities;
+        auto is_one = [&list](const detail::work_item& item) {
+            return item.owner != nullptr && detail::spawned_context::is_beginning(item) && item.owner->root().list() == &list;
+        };
+        unsigned found = 0;
+        for (unsigned i = lowest; i-- > index_of(most) && found < count;) {
+            unsigned looks = 0;
+            for (const detail::work_item* item = items_[i].empty() ? nullptr : &items_[i].front(); item != nullptr && looks != most_looks; item = item->next, ++looks) {
+                if (is_one(*item)) ++found;
+            }
+        }
+        if (found < count) return false;
+        for (unsigned i = lowest; i-- > index_of(most) && count != 0;) {
             detail::work_list before;
-            for (unsigned looks = 0; looks != 64 && !items_[i].empty(); ++looks) {
+            for (unsigned looks = 0; looks != most_looks && count != 0 && !items_[i].empty(); ++looks) {
                 detail::work_item& item = items_[i].pop_front();
-                if (item.owner == nullptr || !detail::spawned_context::is_beginning(item) || item.owner->root().list() != &list) {
+                if (is_one(item)) {
+                    taken.push_back(item);
+                    --count;
+                } else {
                     before.push_back(item);
-                    continue;
                 }
-                before.append(items_[i]);
-                items_[i] = before;
-                publish();
-                return static_cast<detail::spawned_context*>(&item);
             }
             before.append(items_[i]);
             items_[i] = before;
         }
-        return nullptr;
+        publish();
+        return true;
     }
 
     std::size_t size() const noexcept { return size_.load(std::memory_order_seq_cst); }  // [I1]
@@ -73,6 +84,8 @@ class injection_queue {
     bool has_urgent() const noexcept { return urgent_.load(std::memory_order_relaxed) != 0; }  // [I2]
 
   private:
+    static constexpr unsigned most_looks = 64;
+
     detail::work_list& list_of(const detail::work_item& item) noexcept { return items_[index_of(priority_of(item))]; }
     void publish() noexcept {
         urgent_.store(items_[0].size(), std::memory_order_relaxed);                                     // [I2]

@@ -201,9 +201,8 @@ void scheduler::enqueue_woken(detail::work_item& item) noexcept {
 detail::acceptance scheduler::accept(detail::spawned_context& task, detail::task_list* list, detail::door_waiter* let_in) noexcept {
     worker* here = this_worker();
     if (here == nullptr) return accept_from_outside(task, list, let_in);
-    const bool is_admitted = admit(here, task, list);
-    if (let_in != nullptr && let_in->has_place()) admission_.give_place_back(*let_in);  // it counts itself now
-    if (!is_admitted) return detail::acceptance::stopped;
+    if (let_in != nullptr && let_in->has_place()) admission_.use_place(*let_in);
+    if (!admit(here, task, list)) return detail::acceptance::stopped;
     here->push_spawned(task);
     return detail::acceptance::accepted;
 }
@@ -215,9 +214,8 @@ detail::acceptance scheduler::accept_from_outside(detail::spawned_context& task,
         const bool is_share_bounded = share != nullptr && share->most_pending() != 0;
         if (admission_.must_ask(task.priority(), is_share_bounded, outside_accepted(task.priority()))) [[unlikely]] return accept_at_door(task, list, share);
     }
-    const bool is_admitted = admit(nullptr, task, list);
-    if (let_in != nullptr && let_in->has_place()) admission_.give_place_back(*let_in);  // it counts itself now
-    if (!is_admitted) return detail::acceptance::stopped;
+    if (let_in != nullptr && let_in->has_place()) admission_.use_place(*let_in);
+    if (!admit(nullptr, task, list)) return detail::acceptance::stopped;
     put_outside(task);
     wake_one();
     return detail::acceptance::accepted;
@@ -262,10 +260,15 @@ bool scheduler::ask_to_come_in(detail::door_waiter& guest) noexcept {
     return comes_in;
 }
 
-detail::spawned_context* scheduler::take_to_shed(priority most, bool only_of_that) noexcept {
-    detail::spawned_context* oldest = injected_.take_unbegun(outside_tasks_, most, only_of_that);
-    if (oldest != nullptr) count_begun(nullptr, *oldest);
-    return oldest;
+bool scheduler::take_to_shed(priority most, bool only_of_that, unsigned count, detail::work_list& taken) noexcept {
+    detail::work_list oldest;
+    if (!injected_.take_unbegun(outside_tasks_, most, only_of_that, count, oldest)) return false;
+    while (!oldest.empty()) {
+        detail::work_item& each = oldest.pop_front();
+        count_begun(nullptr, static_cast<detail::spawned_context&>(each));
+        taken.push_back(each);
+    }
+    return true;
 }
 
 /// False: the pool does not accept any more.
@@ -378,12 +381,16 @@ task_counts scheduler::counts() const noexcept {
     sum.completed = ended(detail::outcome::value);
     sum.failed = ended(detail::outcome::failed);
     sum.canceled = ended(detail::outcome::canceled);
+    // All that has begun before all that was accepted: what begins meanwhile may spawn others.
+    std::uint64_t begun[priorities];
     for (unsigned i = 0; i < priorities; ++i) {
-        std::uint64_t begun = outside_begun_[i].load(std::memory_order_seq_cst);
-        for (auto& worker : workers_) begun += worker->begun(static_cast<priority>(i));
+        begun[i] = outside_begun_[i].load(std::memory_order_seq_cst);
+        for (auto& worker : workers_) begun[i] += worker->begun(static_cast<priority>(i));
+    }
+    for (unsigned i = 0; i < priorities; ++i) {
         std::uint64_t accepted = outside_accepted_[i].load(std::memory_order_seq_cst);  // [S2]
         for (auto& worker : workers_) accepted += worker->accepted(static_cast<priority>(i));
-        sum.pending[i] = accepted - begun;
+        sum.pending[i] = accepted - begun[i];
         sum.accepted += accepted;
     }
     return sum;
@@ -577,7 +584,6 @@ bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter) noexcept { return 
 bool wait_at_door(rt::scheduler& pool, door_operation& waiter) noexcept { return pool.admission().wait(waiter); }
 bool leave_door(rt::scheduler& pool, door_waiter& waiter) noexcept { return pool.admission().leave(waiter); }
 void give_place_back(rt::scheduler& pool, door_waiter& waiter) noexcept { pool.admission().give_place_back(waiter); }
-void end_visit(rt::scheduler& pool) noexcept { pool.end_visit(); }
 
 void enqueue_woken(work_item& item) noexcept {
     rt::scheduler* scheduler = item.owner->scheduler();

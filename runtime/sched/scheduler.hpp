@@ -118,11 +118,8 @@ class scheduler {
     rt::admission& admission() noexcept { return admission_; }
     /// For who does not wait. True, too, if the pool does not accept any more: that is told when it comes. Any thread.
     bool try_to_come_in(detail::door_waiter& guest) noexcept;
-    /// For the door: out of the queue, and counted as begun. Null: there is none.
-    detail::spawned_context* take_to_shed(priority most, bool only_of_that) noexcept;
-    /// Until then shutdown() does not return: for tasks of other pools.
-    void begin_visit() noexcept { visitors_.fetch_add(1, std::memory_order_relaxed); }  // under the lock of the door
-    void end_visit() noexcept { visitors_.fetch_sub(1, std::memory_order_release); }    // [S3]
+    /// For the door: out of the queue, and counted as begun. False: there are not so many, and none was taken.
+    [[nodiscard]] bool take_to_shed(priority most, bool only_of_that, unsigned count, detail::work_list& taken) noexcept;
     std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
     std::uint64_t shed() const noexcept { return shed_.load(std::memory_order_relaxed); }
     injection_queue& injected() noexcept { return injected_; }

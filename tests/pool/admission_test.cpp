@@ -358,6 +358,71 @@ TEST_CASE("admission: drained() is told when the last one begins, and not when i
     check_books(pool);
 }
 
+TEST_CASE("admission: who waits for room in its group holds up no others") {
+    peal::pool pool(bounded(100));
+    const peal::share group = pool.make_share(10, 1);
+    std::thread waits;
+    {
+        keeper kept(pool);
+        pool.spawn(spawn_options("group", group), [] {}).detach();
+        waits = std::thread([&] { pool.spawn(spawn_options("group", group), [] {}).detach(); });
+        CHECK(busy_until([&] { return pool.metrics().at_the_door == 1; }));
+        for (int i = 0; i < 20; ++i) pool.spawn([] {}).detach();
+        CHECK(pool.try_spawn([] {}).has_value());
+        CHECK(pool.metrics().at_the_door == 1);
+    }
+    waits.join();
+    check_books(pool);
+}
+
+TEST_CASE("admission: drained() is told, too, if what lies behind the last one that begins has begun before") {
+    peal::pool other(peal::pool_options(1));
+    peal::pool pool(bounded(0));
+    std::atomic<bool> released{false};
+    std::atomic<bool> yields_on{true};
+    auto yields = [](std::atomic<bool>& goes_on) -> peal::task<> {
+        while (goes_on) co_await peal::yield();
+    };
+    auto yielding = pool.spawn(yields, std::ref(yields_on));
+    std::optional<peal::join_handle<void>> waiting;
+    {
+        keeper kept(pool);
+        pool.spawn(spawn_options("last", priority::low), [&released] { busy_until([&released] { return released.load(); }); }).detach();
+        waiting = other.spawn([](peal::pool& awaited) -> peal::task<> { co_await awaited.drained(); }, std::ref(pool));
+        CHECK(busy_until([&] { return pool.metrics().at_the_door == 1; }));
+    }
+    CHECK(busy_until([&] { return waiting->has_ended(); }));
+    released = true;
+    yields_on = false;
+    other.run(support::take<void>, std::move(*waiting));
+    check_books(pool);
+}
+
+TEST_CASE("admission: shed all that is needed, or none") {
+    peal::pool pool(bounded(4, peal::when_full::shed));
+    std::atomic<int> step{0};
+    auto spawn_later = [](std::atomic<int>& now) -> peal::task<> {
+        peal::scope all;
+        now = 1;
+        busy_until([&now] { return now == 2; });
+        for (int i = 0; i < 4; ++i) all.spawn([] {});
+        now = 3;
+        busy_until([&now] { return now == 4; });
+        co_await all.join();
+    };
+    auto own = pool.spawn(spawn_later, std::ref(step));
+    REQUIRE(busy_until([&] { return step == 1; }));
+    for (int i = 0; i < 2; ++i) pool.spawn([] {}).detach();
+    step = 2;
+    REQUIRE(busy_until([&] { return step == 3; }));
+    CHECK(is_refused([&] { pool.spawn([] {}).detach(); }));  // three would have to go, and there are two
+    CHECK(pool.metrics().shed_total == 0);
+    step = 4;
+    CHECK(busy_until([&] { return own.has_ended(); }));
+    check_books(pool);
+    CHECK(pool.counts().completed == 7);
+}
+
 TEST_CASE("admission: of those who wait, who has a higher priority comes in first") {
     peal::pool pool(bounded(1));
     std::mutex mutex;

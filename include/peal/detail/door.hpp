@@ -59,8 +59,6 @@ PEAL_EXPORT bool leave_door(rt::scheduler& pool, door_waiter& waiter) noexcept;
 PEAL_EXPORT bool ask_to_come_in(rt::scheduler& pool, door_waiter& waiter) noexcept;
 /// It does not use its place. Requires: has_place(). (accept_task() gives back what is used.)
 PEAL_EXPORT void give_place_back(rt::scheduler& pool, door_waiter& waiter) noexcept;
-/// A task of another pool is at the door no more: until then the pool is not destroyed.
-PEAL_EXPORT void end_visit(rt::scheduler& pool) noexcept;
 
 /// Gives the waiter itself its place until it goes: it lies in the frame of the task.
 class [[nodiscard("await it")]] door_operation : public leaf_operation, public door_waiter {
@@ -69,7 +67,6 @@ class [[nodiscard("await it")]] door_operation : public leaf_operation, public d
         : leaf_operation(&door_operation::stop_waiting), door_waiter(&door_operation::goes_on, kind::task, wish, urgency, share), pool_(pool), name_(name) {}
     ~door_operation() {
         if (has_place()) give_place_back(pool_, *this);
-        if (visits_) end_visit(pool_);
     }
 
     bool await_ready() noexcept { return pass_door(pool_, *this); }
@@ -92,7 +89,6 @@ class [[nodiscard("await it")]] door_operation : public leaf_operation, public d
 
     rt::scheduler& pool_;
     const char* const name_;
-    bool visits_ = false;  // its task is of another pool
 };
 
 }  // namespace peal::detail

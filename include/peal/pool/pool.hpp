@@ -320,7 +320,7 @@ class PEAL_EXPORT pool {
 
     /// `co_await pool.submit(fn, args...)` waits for room, and spawns then; gives the join_handle. Who waited longest goes first, within a priority.
     ///
-    /// Cancellation: ends with operation_canceled, and nothing was spawned.   Lifetime: function and arguments as for spawn().
+    /// Cancellation: ends with operation_canceled, and nothing was spawned.   Lifetime: function and arguments as for spawn(); the pool outlives whoever waits here.
     template <class Function, class... Arguments>
         requires(!std::same_as<std::decay_t<Function>, spawn_options>)
     auto submit(Function&& function, Arguments&&... arguments) {
@@ -334,6 +334,7 @@ class PEAL_EXPORT pool {
     }
 
     /// `co_await pool.drained()`: until no task waits for its turn, or the pool has shut down. Those that have begun may still run.
+    /// Lifetime: the pool outlives whoever waits here.
     [[nodiscard("drained() does nothing until it is awaited")]] detail::door_operation drained() noexcept {
         return detail::door_operation(*scheduler_, detail::door_waiter::wish::drained, priority::normal, nullptr, "drained");
     }
