@@ -11,10 +11,6 @@
 
 namespace peal {
 
-namespace rt {
-pool_counts counts_of(const task_counts& now) noexcept;
-}
-
 class pool::core {
   public:
     core(pool& owner, const pool_options& options);

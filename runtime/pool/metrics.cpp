@@ -209,9 +209,9 @@ pool_metrics pool::metrics() const {
         found.blocking_threads += now.threads;
         found.blocking_queued += now.queued;
     }
-    const rt::task_counts tasks = scheduler.counts();
-    found.tasks = rt::counts_of(tasks);
-    std::copy(std::begin(tasks.pending), std::end(tasks.pending), found.pending.begin());
+    const rt::pending_counts pending = scheduler.pending();
+    std::copy(std::begin(pending.of), std::end(pending.of), found.pending.begin());
+    found.tasks = counts();
     found.frames = detail::live_frames();
     found.frame_bytes = detail::frame_bytes_held();
     return found;

@@ -114,16 +114,6 @@ void pool::core::watch(const pool_options& options) {
         scheduler, rt::watchdog::settings{options.name, options.rescue_after, report_after(options), options.on_stall});
 }
 
-pool_counts rt::counts_of(const task_counts& now) noexcept {
-    pool_counts counts;
-    counts.accepted = now.accepted;
-    counts.completed = now.completed;
-    counts.failed = now.failed;
-    counts.canceled = now.canceled;
-    counts.live = now.live();
-    return counts;
-}
-
 pool::core* pool::core::current() noexcept {
     rt::scheduler* scheduler = detail::current_scheduler();
     return scheduler != nullptr ? static_cast<core*>(scheduler->owner()) : nullptr;
@@ -189,7 +179,14 @@ const char* pool::driver_of(unsigned index) const noexcept {
 }
 
 pool_counts pool::counts() const noexcept {
-    return rt::counts_of(scheduler_->counts());
+    const rt::task_counts now = scheduler_->counts();
+    pool_counts counts;
+    counts.accepted = now.accepted;
+    counts.completed = now.completed;
+    counts.failed = now.failed;
+    counts.canceled = now.canceled;
+    counts.live = now.live();
+    return counts;
 }
 
 shutdown_report pool::shutdown(std::chrono::milliseconds drain, std::chrono::milliseconds stop) {

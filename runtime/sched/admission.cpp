@@ -55,16 +55,6 @@ admission::admission(scheduler& pool, bounds bounds) noexcept
 
 admission::~admission() { PEAL_ASSERT(first_ == nullptr, "a pool was destroyed while a task of another pool waits for room in it, or for its end (drained())"); }
 
-admission::sums admission::pending() const noexcept {
-    const task_counts now = pool_.counts();
-    sums sum;
-    for (unsigned i = 0; i < priorities; ++i) {
-        sum.of[i] = now.pending[i];
-        sum.all += now.pending[i];
-    }
-    return sum;
-}
-
 // ---- under the lock -----------------------------------------------------------------------------------------------------------
 
 std::uint64_t admission::places() const noexcept { return places_[0] + places_[1] + places_[2]; }
@@ -136,7 +126,7 @@ detail::door_waiter* admission::take_off(const sums& now) noexcept {
 detail::door_waiter* admission::line_up(detail::door_waiter& guest) noexcept {
     push_back(guest);
     pool_.idle().meet_parking();  // [A1]
-    return take_off(pending());
+    return take_off(pool_.pending());
 }
 
 /// After line_up(), without the lock: a worker that has begun a task just now, and has not seen yet that somebody waits, may not have told of it either.
@@ -197,12 +187,12 @@ void admission::tell(detail::door_waiter* in) noexcept {
 
 bool admission::ask(detail::door_waiter& guest, detail::work_list* shed) noexcept {
     std::lock_guard guard(lock_);
-    sums now = pending();
+    sums now = pool_.pending();
     if (must_line_up(now, guest)) return false;
     if (!try_give(now, guest)) {
         if (shed == nullptr || !try_shed(now, guest, *shed)) return false;
         give(guest);  // it is paid for
-        now = pending();
+        now = pool_.pending();
     }
     set_marks(now);
     return true;
@@ -272,7 +262,7 @@ bool admission::let_in(time_point now, pace pace) noexcept {
         if (first_ == nullptr) return false;
         if (pace == pace::batches && !is_tight() && now - summed_at_ < between_sums) return false;
         summed_at_ = std::max(summed_at_, now);
-        const sums sum = pending();
+        const sums sum = pool_.pending();
         // A thread that is woken for one place sleeps again at once: mostly they are let in when a quarter of the places is free.
         if (pace == pace::batches && is_crowded(sum) && now - let_in_at_ < batch_patience) return false;
         let_in_at_ = std::max(let_in_at_, now);

@@ -32,6 +32,12 @@ namespace peal::rt {
 class scheduler;
 class share_queue;
 
+/// Tasks that wait for their turn.
+struct pending_counts {
+    std::uint64_t of[priorities] = {};
+    std::uint64_t all = 0;
+};
+
 /// A thread before the door.
 class blocked_guest final : public detail::door_waiter {
   public:
@@ -100,11 +106,7 @@ class admission {
     void let_go(whom who) noexcept;
 
   private:
-    struct sums {
-        std::uint64_t of[priorities] = {};
-        std::uint64_t all = 0;
-    };
-    sums pending() const noexcept;
+    using sums = pending_counts;
     bool has_room(const sums& now, const detail::door_waiter& guest) const noexcept;
     std::uint64_t places() const noexcept;
     bool ask(detail::door_waiter& guest, detail::work_list* shed) noexcept;

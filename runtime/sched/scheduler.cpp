@@ -381,17 +381,27 @@ task_counts scheduler::counts() const noexcept {
     sum.completed = ended(detail::outcome::value);
     sum.failed = ended(detail::outcome::failed);
     sum.canceled = ended(detail::outcome::canceled);
+    for (priority urgency : every_priority) sum.accepted += accepted(urgency);
+    return sum;
+}
+
+std::uint64_t scheduler::accepted(priority urgency) const noexcept {
+    std::uint64_t sum = outside_accepted_[index_of(urgency)].load(std::memory_order_seq_cst);  // [S2]
+    for (auto& worker : workers_) sum += worker->accepted(urgency);
+    return sum;
+}
+
+pending_counts scheduler::pending() const noexcept {
     // All that has begun before all that was accepted: what begins meanwhile may spawn others.
     std::uint64_t begun[priorities];
     for (unsigned i = 0; i < priorities; ++i) {
         begun[i] = outside_begun_[i].load(std::memory_order_seq_cst);
         for (auto& worker : workers_) begun[i] += worker->begun(static_cast<priority>(i));
     }
+    pending_counts sum;
     for (unsigned i = 0; i < priorities; ++i) {
-        std::uint64_t accepted = outside_accepted_[i].load(std::memory_order_seq_cst);  // [S2]
-        for (auto& worker : workers_) accepted += worker->accepted(static_cast<priority>(i));
-        sum.pending[i] = accepted - begun[i];
-        sum.accepted += accepted;
+        sum.of[i] = accepted(static_cast<priority>(i)) - begun[i];
+        sum.all += sum.of[i];
     }
     return sum;
 }

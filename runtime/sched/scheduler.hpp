@@ -58,7 +58,6 @@ struct scheduler_settings {
 
 struct task_counts {
     std::uint64_t accepted = 0, completed = 0, failed = 0, canceled = 0;
-    std::uint64_t pending[priorities] = {};  // accepted, and not begun
     std::uint64_t live() const noexcept { return accepted - completed - failed - canceled; }
 };
 
@@ -175,6 +174,8 @@ class scheduler {
     /// False if `perhaps_gone` has shut down; then nothing of it was touched.
     static bool report_unhandled_if_live(scheduler* perhaps_gone, std::exception_ptr failure, const context& task) noexcept;
     task_counts counts() const noexcept;
+    /// Tasks that have been accepted and have not begun. Never too few.
+    pending_counts pending() const noexcept;
     std::uint64_t outside_accepted(priority urgency) const noexcept { return outside_accepted_[index_of(urgency)].load(std::memory_order_seq_cst); }
     /// For metrics: `visit(worker&)`, of all that may have work. Nobody drops a driver meanwhile.
     template <class Visit>
@@ -217,6 +218,7 @@ class scheduler {
     bool wait_at_door(blocked_guest& guest) noexcept;
     bool admit(worker* here, detail::spawned_context& task, detail::task_list* list) noexcept;
     void count_begun(worker* here, const detail::spawned_context& task) noexcept;
+    std::uint64_t accepted(priority urgency) const noexcept;
     /// Brings an item from a thread that is no worker of ours.
     void inject(detail::work_item& item) noexcept;
     class visitor {

@@ -47,8 +47,9 @@ struct thread {
     const place* waits_at = nullptr;
     bool may_time_out = false;
     bool timed_out = false;
-    std::uint16_t read[24] = {};             // objects, since the last spin hint
-    std::uint16_t read_index[24] = {};
+    static constexpr unsigned most_reads = 64;
+    std::uint16_t read[most_reads] = {};     // objects, since the last spin hint: the last so many
+    std::uint16_t read_index[most_reads] = {};
     unsigned reads = 0;
     std::uint32_t priority = 0;
     exception_globals exceptions{};
@@ -600,7 +601,7 @@ void explorer::remember_read(unsigned number, std::uint16_t index) noexcept {
             return;
         }
     }
-    if (me->reads == 24) {
+    if (me->reads == thread::most_reads) {
         std::memmove(me->read, me->read + 1, sizeof me->read - sizeof me->read[0]);
         std::memmove(me->read_index, me->read_index + 1, sizeof me->read_index - sizeof me->read_index[0]);
         --me->reads;
