@@ -19,18 +19,18 @@ namespace {
 
 using state = worker_metrics::state;
 
-state state_of(rt::worker& seen) {
+state state_of(rt::worker& seen, bool needs_spare) {
     if (seen.is_held_up()) return state::held_up;
     if (!seen.is_asleep()) return state::running;
-    return seen.scheduler().rests(seen) ? state::resting : state::parked;
+    return seen.is_spare() && !needs_spare ? state::resting : state::parked;
 }
 
-worker_metrics of(rt::worker& seen) {
+worker_metrics of(rt::worker& seen, bool needs_spare) {
     worker_metrics found;
     rt::worker_counters& counted = seen.counters();
     found.index = seen.index();
     found.is_spare = seen.is_spare();
-    found.now = state_of(seen);
+    found.now = state_of(seen, needs_spare);
     found.driver = seen.driver_name();
     found.items_total = seen.timers().item();
     found.busy = std::chrono::nanoseconds(counted.busy_ns.value());
@@ -192,10 +192,9 @@ pool_metrics pool::metrics() const {
     pool_metrics found;
     rt::scheduler& scheduler = *scheduler_;
     found.name = scheduler.name();
-    found.size = scheduler.size();
-    scheduler.for_each_worker([&found](rt::worker& each) {
-        if (each.thread_id() == 0) return;  // it has not begun
-        found.workers.push_back(of(each));
+    const bool needs_spare = scheduler.needs_spare();
+    scheduler.for_each_worker([&found, needs_spare](rt::worker& each) {
+        found.workers.push_back(of(each, needs_spare));
         each.counters().waits.add_to(found.wait_time);
         each.counters().durations.add_to(found.task_time);
         each.counters().runs.add_to(found.run_time);

@@ -45,14 +45,6 @@ void place_workers(const pool_options& options, rt::scheduler_settings& settings
         throw std::invalid_argument("pool_options: " + std::to_string(settings.workers) + " workers are more than a pool can have, " +
                                     std::to_string(workers_limit));
     }
-    settings.most_workers = options.max_workers;
-    if (options.max_workers != 0 && options.max_workers < settings.workers) {
-        throw std::invalid_argument("pool_options: max_workers is " + std::to_string(options.max_workers) + ", but there are " + std::to_string(settings.workers) +
-                                    " workers at the beginning");
-    }
-    if (options.max_workers > workers_limit) {
-        throw std::invalid_argument("pool_options: max_workers is " + std::to_string(options.max_workers) + "; a pool can have " + std::to_string(workers_limit) + " workers");
-    }
     settings.pin_to_cpus = is_placed ? std::move(cpus) : options.pin_to_cpus;
     settings.pin_advice = is_placed ? "chosen by pool_options.placement; with placement::anywhere no worker is pinned"
                                     : "is it one that this process may use?";
@@ -70,7 +62,7 @@ rt::scheduler_settings settings_of(const pool_options& options, std::function<vo
     settings.bounds.all = options.max_pending;
     std::copy(options.max_pending_of.begin(), options.max_pending_of.end(), std::begin(settings.bounds.of));
     settings.when_full = options.when_full;
-    settings.has_spare = options.spare_worker.value_or(std::max(settings.workers, settings.most_workers) > 1) && options.rescue_after.count() != 0;
+    settings.has_spare = options.spare_worker.value_or(settings.workers > 1) && options.rescue_after.count() != 0;
     return settings;
 }
 
@@ -132,7 +124,7 @@ pool::pool() : pool(pool_options()) {}
 pool::pool(pool_options options) : core_(std::make_unique<core>(*this, options)), scheduler_(&core_->scheduler) {
     driver_choice choice = rt::driver_choice_for(options);
     core_->watch(options);
-    core_->scheduler.start([core = core_.get(), choice, options](unsigned) { return rt::make_driver(choice, options, core->blocking); });
+    core_->scheduler.start([this, choice, &options](unsigned) { return rt::make_driver(choice, options, core_->blocking); });
 }
 
 pool::pool(simulated_tag, pool_options options)
@@ -175,16 +167,6 @@ share pool::make_share(unsigned weight, std::size_t max_pending) {
 }
 
 unsigned pool::size() const noexcept { return scheduler_->size(); }
-
-unsigned pool::max_size() const noexcept { return scheduler_->capacity(); }
-
-void pool::resize(unsigned count) {
-    if (count == 0 || count > max_size()) {
-        throw std::invalid_argument("pool.resize: " + std::to_string(count) + " workers, but it must be 1 to " + std::to_string(max_size()) +
-                                    " (pool_options.max_workers)");
-    }
-    if (max_size() != 1) scheduler_->resize(count);
-}
 
 std::optional<int> pool::cpu_of(unsigned index) const noexcept {
     PEAL_ASSERT(index < scheduler_->places(), "cpu_of(): the pool has no worker of this index");

@@ -55,15 +55,13 @@ void worker::give_away() noexcept {
     if (turn_whose_ != nullptr) end_turn();
     detail::work_list left;
     take_queued(left);
-    left.append(pinned_);
     if (left.empty()) return;
     while (!left.empty()) scheduler_.put_outside(left.pop_front());
     scheduler_.wake_one();
 }
 
-/// A worker that does not take part (scheduler::rests()): it sleeps, off the list of sleepers. What tasks have begun here still ends here, and they go on elsewhere.
+/// A spare worker while it is not needed: it sleeps, off the list of sleepers. What tasks have begun here still ends here, and they go on elsewhere.
 void worker::rest() noexcept {
-    driver_->set_leaving(true);
     end_search();
     give_away();
     time_point now = driver_->now();
@@ -75,7 +73,7 @@ void worker::rest() noexcept {
     spend(counters_.busy_ns, now);
     if (alarm_ != nullptr) alarm_->turn_off(now);
     driver_->prepare_to_park();
-    if (driver_->has_messages() || !inbox_.empty() || !scheduler_.rests(*this) || scheduler_.must_end_now()) {
+    if (driver_->has_messages() || !inbox_.empty() || scheduler_.needs_spare() || scheduler_.must_end_now()) {
         driver_->stay_awake();
         driver_->poll(ready_);
     } else {
@@ -91,7 +89,7 @@ void worker::rest() noexcept {
     give_away();
     timers_.advance(now);
     give_away();
-    if (!scheduler_.rests(*this)) driver_->set_leaving(false);
+    while (!pinned_.empty()) scheduler_.put_outside(pinned_.pop_front());
 }
 
 }  // namespace peal::rt

@@ -43,14 +43,10 @@ live_schedulers& the_live_schedulers() noexcept {
 }  // namespace
 
 scheduler::scheduler(scheduler_settings settings)
-    : settings_(std::move(settings)),
-      capacity_(std::max(settings_.workers, settings_.most_workers)),
-      slots_(settings_.workers),
-      active_(settings_.workers),
-      idle_(capacity_, settings_.has_spare ? 1 : 0),
+    : settings_(std::move(settings)), slots_(settings_.workers), idle_(settings_.workers, settings_.has_spare ? 1 : 0),
       admission_(*this, settings_.bounds) {
-    for (unsigned i = 0; i < capacity_; ++i) workers_.push_back(std::make_unique<worker>(*this, i, worker::role::regular));
-    if (settings_.has_spare) workers_.push_back(std::make_unique<worker>(*this, capacity_, worker::role::spare));
+    for (unsigned i = 0; i < settings_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i, worker::role::regular));
+    if (settings_.has_spare) workers_.push_back(std::make_unique<worker>(*this, settings_.workers, worker::role::spare));
     live_schedulers& live = the_live_schedulers();
     std::lock_guard guard(live.mutex);
     live.all.push_back(this);
@@ -69,28 +65,24 @@ void scheduler::leave_live() noexcept {
 
 // ---- start ------------------------------------------------------------------------------------------------------------------
 
-void scheduler::begin_thread(worker& next) noexcept {
-    signals_blocked for_worker;
-    try {
-        threads_.emplace_back([this, &next] { thread_main(next); });
-    } catch (...) {
-        std::lock_guard guard(start_mutex_);
-        note_start_failure(next, std::current_exception());
-    }
-}
-
-bool scheduler::all_have_answered() noexcept {
-    std::unique_lock lock(start_mutex_);
-    started_.wait(lock, [this] { return start_answers_ == threads_.size(); });
-    return !start_failure_;
-}
-
-void scheduler::start(driver_factory make_driver) {
-    make_driver_ = std::move(make_driver);
-    for (unsigned i = 0; i < size(); ++i) begin_thread(at(i));
+void scheduler::start(const driver_factory& make_driver) {
+    auto begin = [this, &make_driver](worker& next) {
+        signals_blocked for_worker;
+        try {
+            threads_.emplace_back([this, &next, &make_driver] { thread_main(next, make_driver); });
+        } catch (...) {
+            std::lock_guard guard(start_mutex_);
+            note_start_failure(next, std::current_exception());
+        }
+    };
+    auto all_have_answered = [this] {
+        std::unique_lock lock(start_mutex_);
+        started_.wait(lock, [this] { return start_answers_ == threads_.size(); });
+        return !start_failure_;
+    };
+    for (unsigned i = 0; i < size(); ++i) begin(at(i));
     if (all_have_answered()) {
-        begun_ = size();
-        if (settings_.has_spare) begin_thread(at(capacity_));  // takes what is left of descriptors and memory
+        if (settings_.has_spare) begin(at(size()));  // takes what is left of descriptors and memory
         if (all_have_answered()) {
             std::lock_guard guard(start_mutex_);
             has_started_ = true;
@@ -99,23 +91,6 @@ void scheduler::start(driver_factory make_driver) {
     }
     end_threads(phase::ending);
     std::rethrow_exception(start_failure_);
-}
-
-void scheduler::resize(unsigned count) {
-    std::lock_guard guard(resize_mutex_);
-    PEAL_ASSERT(!drive_, "resize() of a simulated pool: it has no threads");
-    if (is_over_) throw std::system_error(std::make_error_code(std::errc::operation_canceled), "pool.resize: the pool has been shut down");
-    while (begun_ < count) {
-        begin_thread(at(begun_));
-        if (!all_have_answered()) {
-            std::lock_guard failing(start_mutex_);
-            std::rethrow_exception(std::exchange(start_failure_, nullptr));
-        }
-        ++begun_;
-    }
-    if (slots() < count) slots_.store(count, std::memory_order_seq_cst);     // [R2]
-    const unsigned before = active_.exchange(count, std::memory_order_seq_cst);  // [R3]
-    for (unsigned i = std::min(before, count); i < std::max(before, count); ++i) at(i).driver().wake();
 }
 
 /// A pool without a spare worker is one all the same.
@@ -132,7 +107,7 @@ void scheduler::start_without_threads(const driver_factory& make_driver) {
     for (unsigned i = 0; i < size(); ++i) at(i).set_driver(make_driver(i));
 }
 
-void scheduler::thread_main(worker& worker) noexcept {
+void scheduler::thread_main(worker& worker, const driver_factory& make_driver) noexcept {
     char name[16];  // nobody takes an exception from here: no memory is asked for
     std::snprintf(name, sizeof name, "%s/%u", settings_.name.c_str(), worker.index());
     pthread_setname_np(pthread_self(), name);
@@ -145,13 +120,13 @@ void scheduler::thread_main(worker& worker) noexcept {
                                             std::to_string(*cpu) + " (" + settings_.pin_advice + ")");
             }
         }
-        worker.set_driver(make_driver_(worker.index()));
+        worker.set_driver(make_driver(worker.index()));
     } catch (...) {
         failure = std::current_exception();
     }
     bool usable = !failure;
     {
-        // From the answer on, start() may return and work may come.
+        // From the answer on, start() may return and work may come. `make_driver` is start()'s: not used after this.
         std::unique_lock lock(start_mutex_);
         if (failure) note_start_failure(worker, failure);
         ++start_answers_;
@@ -210,7 +185,7 @@ void scheduler::enqueue(detail::work_item& item) noexcept {
 void scheduler::enqueue_on(unsigned index, detail::work_item& item) noexcept {
     PEAL_ASSERT(index < places(), "schedule_on(): the pool has no worker of this index");
     assert_goes_on();
-    if (index >= size()) return enqueue(item);  // it may rest
+    if (index >= size()) return enqueue(item);  // the spare one, which may not serve any more
     visitor inside(*this);
     at(index).push_pinned(item);
 }
@@ -365,12 +340,12 @@ bool scheduler::begin_round_for_others(time_point now) noexcept {
 void scheduler::call_spare() noexcept {
     if (!settings_.has_spare) return;
     std::lock_guard guard(start_mutex_);
-    if (has_started_ && at(capacity_).has_driver()) at(capacity_).driver().wake();  // before: called again
+    if (has_started_ && at(size()).has_driver()) at(size()).driver().wake();  // before: called again
 }
 
 void scheduler::begin_to_serve(const worker& spare) noexcept {
     if (std::exchange(spare_has_served_, true)) return;
-    slots_.store(capacity_ + 1, std::memory_order_seq_cst);  // [R2]
+    slots_.store(size() + 1, std::memory_order_seq_cst);  // [R2]
     if (settings_.on_worker_start) settings_.on_worker_start(spare.index());
 }
 
@@ -520,8 +495,6 @@ const end_report& scheduler::shutdown(std::chrono::milliseconds drain, std::chro
 }
 
 void scheduler::end_threads(phase how) noexcept {
-    std::lock_guard resizing(resize_mutex_);
-    is_over_ = true;
     if (settings_.on_ending) settings_.on_ending();  // nobody looks at the workers after this
     phase_.store(how, std::memory_order_seq_cst);  // [S1]
     for (auto& worker : workers_) {

@@ -14,8 +14,6 @@
 //             spare: who counts (the watchdog, and who begins to wait nested, in nested_waits_) then wakes it; the spare worker is parked, then looks ([P1]).
 //             Below zero for a moment when both write
 // slots_      the spare worker, once      [R2] seq_cst, before it pushes anything: who parks and does not see it need not look there
-// active_     resize(), under resize_mutex_  [R3] seq_cst: who grows stores it, then wakes the resting; who rests is parked, then looks. Who shrinks stores it, then
-//                                        wakes those that leave. Where it only divides work, relaxed
 // duty_, next_round_ workers              relaxed: who does the work of those that are held up; nothing else hangs on it
 // uneven_     any worker, once           [S4] seq_cst, the look before it is set too: set before the first item goes into such a queue,
 //                                        so who parks and does not see it need not look there (parking protocol)
@@ -45,7 +43,6 @@ namespace peal::rt {
 
 struct scheduler_settings {
     unsigned workers = 1;
-    unsigned most_workers = 0;     // resize(): as many may be; 0: `workers`
     bool has_spare = false;        // one more, for the time when all of them are held up; it rests until then
     std::string name;
     std::vector<int> pin_to_cpus;  // worker i to pin_to_cpus[i % size]; empty: none is pinned
@@ -82,7 +79,7 @@ class scheduler {
     ~scheduler();
 
     /// Makes the threads; returns when each has its driver, or throws what the first of them threw, with all threads ended.
-    void start(driver_factory make_driver);
+    void start(const driver_factory& make_driver);
     /// No threads: the workers' drivers are made here, and the caller runs the workers itself (runtime/sim).
     void start_without_threads(const driver_factory& make_driver);
     /// For a scheduler without threads: what runs its workers while somebody waits for a task, until `done` says so. `waiting` is
@@ -95,34 +92,16 @@ class scheduler {
     void set_owner(void* owner) noexcept { owner_ = owner; }
     void* owner() const noexcept { return owner_; }
 
-    /// Workers that do not rest, without the spare one.
-    unsigned size() const noexcept {
-        if constexpr (detail::is_explored) {
-            if (capacity_ == settings_.workers) return capacity_;  // (a state more at each look)
-        }
-        return active_.load(std::memory_order_relaxed);
-    }
-    /// As many as there may be, without the spare one.
-    unsigned capacity() const noexcept { return capacity_; }
-    /// It does not take part now: beyond size(), or the spare one while it is not needed.
-    bool rests(const worker& which) const noexcept {
-        if (which.is_spare()) return !needs_spare();
-        if constexpr (detail::is_explored) {
-            if (capacity_ == settings_.workers) return false;
-        }
-        return which.index() >= active_.load(std::memory_order_seq_cst);  // [R3]
-    }
-    /// From now on so many workers take part. Those that begin are there when it returns; those that leave hand over what waits for them, and what they have begun ends.
-    /// Requires: 1 <= count <= capacity(). Throws what make_driver throws, or std::system_error(operation_canceled) after shutdown(); then nothing has changed.
-    void resize(unsigned count);
-    /// Workers that may have work: the most that there ever were, and the spare one once that has begun.
+    /// Without the spare one.
+    unsigned size() const noexcept { return settings_.workers; }
+    /// Workers that may have work: size(), and one more once the spare one has begun.
     unsigned slots() const noexcept { return slots_.load(std::memory_order_seq_cst); }  // [R2]
-    /// capacity(), and one more if there may be a spare one.
+    /// size(), and one more if there may be a spare one.
     unsigned places() const noexcept { return static_cast<unsigned>(workers_.size()); }
     worker& at(unsigned index) noexcept { return *workers_[index]; }
     /// None: not pinned. The spare worker never is.
     std::optional<int> cpu_of(unsigned index) const noexcept {
-        if (settings_.pin_to_cpus.empty() || index >= capacity_) return std::nullopt;
+        if (settings_.pin_to_cpus.empty() || index >= size()) return std::nullopt;
         return settings_.pin_to_cpus[index % settings_.pin_to_cpus.size()];
     }
     /// The calling thread's worker if it is one of ours, else null.
@@ -255,23 +234,16 @@ class scheduler {
         scheduler& visited_;
     };
 
-    void begin_thread(worker& next) noexcept;
-    bool all_have_answered() noexcept;
-    void thread_main(worker& worker) noexcept;
+    void thread_main(worker& worker, const driver_factory& make_driver) noexcept;
     void note_start_failure(const worker& worker, std::exception_ptr failure) noexcept;
     void leave_live() noexcept;
     bool wait_until_ended(std::chrono::steady_clock::time_point deadline) noexcept;
     void end_threads(phase how) noexcept;
 
     const scheduler_settings settings_;
-    const unsigned capacity_;
     std::vector<std::unique_ptr<worker>> workers_;
     bool spare_has_served_ = false;  // the spare worker's
-    driver_factory make_driver_;
-    detail::thread_mutex resize_mutex_;  // guards the next three after start(); one resize() at a time
     std::vector<detail::thread> threads_;
-    unsigned begun_ = 0;                 // workers that have a thread and a driver
-    bool is_over_ = false;
     drive_function drive_;
     void* owner_ = nullptr;
     detail::atomic<phase> phase_{phase::running};  // workers look at it, at gate_ and at what stands above before each item
@@ -281,7 +253,6 @@ class scheduler {
     detail::atomic<int> held_up_{0};
     detail::atomic<int> regular_held_up_{0};  // the spare one not counted
     detail::atomic<unsigned> slots_;
-    detail::atomic<unsigned> active_;
     detail::atomic<bool> duty_{false};
     detail::atomic<time_point::rep> next_round_{0};
 

@@ -49,7 +49,7 @@ void worker::enter_thread() noexcept {
     thread_.store(&detail::this_thread, std::memory_order_relaxed);
     thread_id_.store(::gettid(), std::memory_order_relaxed);
     detail::this_thread.forks = &forks_;
-    if (scheduler_.capacity() > 1) forks_.watch(scheduler_.idle().counts());
+    if (scheduler_.size() > 1) forks_.watch(scheduler_.idle().counts());
     random_ = 0x9e3779b9u * (index_ + 1);
 }
 
@@ -79,7 +79,7 @@ void worker::run() noexcept {
     show_life(last_poll_);  // the first task may be one that stays
     bool is_timed = false;  // the next item
     while (!scheduler_.must_end_now()) {
-        if (scheduler_.rests(*this)) [[unlikely]] {
+        if (is_spare_ && !scheduler_.needs_spare()) [[unlikely]] {
             give_away();
             if (try_end()) break;
             rest();

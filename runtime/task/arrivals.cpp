@@ -180,7 +180,7 @@ bool arrivals::arrived(detail::work_list& ready) noexcept {
             is_broken_ = has_outcome_ = true;
             kept_outcome_ = -ENOMEM;
         }
-        goes_on = is_kept && backlog_.count < enough && !is_pausing_ && !home_goes_ && !home->is_leaving();
+        goes_on = is_kept && backlog_.count < enough && !is_pausing_ && !home_goes_;
     }
     if (!is_kept) release(come);
     if (waiter != nullptr) resume(*waiter, ready);

@@ -196,12 +196,6 @@ class driver {
     /// Any thread, while nobody destroys it.
     driver_totals totals() const noexcept;
 
-    /// Its worker leaves, or is back: what goes on (arrivals) had better go on elsewhere. Owner; any thread reads it as a hint.
-    void set_leaving(bool leaves) noexcept {
-        if (leaves_.load(std::memory_order_relaxed) != leaves) leaves_.store(leaves, std::memory_order_relaxed);
-    }
-    bool is_leaving() const noexcept { return leaves_.load(std::memory_order_relaxed); }
-
     bool has_messages() const noexcept { return !cancels_.empty() || !elsewhere_done_.empty(); }
 
   protected:
@@ -316,7 +310,6 @@ class driver {
     tally enters_, performed_elsewhere_, refused_, full_, lent_;  // under the lock
     detail::atomic<lease_pool*> lends_from_{nullptr};
     detail::atomic<unsigned> callers_{0};
-    detail::atomic<bool> leaves_{false};
 
     detail::atomic<state> state_{state::running};
     mpsc_stack<detail::operation, &detail::operation::next_cancel> cancels_;

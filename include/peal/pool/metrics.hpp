@@ -25,7 +25,7 @@ class worker_metrics {
         running,  // runs tasks, or looks for some
         parked,   // sleeps until there is something
         held_up,  // has not come back from a task for a while: others stand in
-        resting,  // it does not take part: pool::resize(), or the spare worker while it is not needed
+        resting,  // the spare worker, while it is not needed
     };
 
     unsigned index = 0;
@@ -64,7 +64,6 @@ class pool_metrics {
   public:
     pool_metrics() noexcept {}
     std::string name;
-    unsigned size = 0;                      // now: workers that take part, see pool::resize()
     pool_counts tasks;
     std::array<std::uint64_t, 3> pending{}; // now: tasks that have not begun, by peal::priority
     histogram wait_time;                    // of tasks: from when they were spawned until they began. One in 64, in each worker; the first one is among them
@@ -79,7 +78,7 @@ class pool_metrics {
     std::uint64_t blocking_queued = 0;      // now: calls that wait for one
     std::int64_t frames = 0;                // now, of the whole program, as the next: coroutine frames and what else lies in their memory
     std::int64_t frame_bytes = 0;           // now: what is held for frames, used or not
-    std::vector<worker_metrics> workers;    // those that have begun, and the spare one if it has served
+    std::vector<worker_metrics> workers;    // size(), and the spare one if it has served
 };
 
 /// As the text that Prometheus reads (exposition format 0.0.4). Names begin with "peal_", the pool is a label, and so are the workers. Those of all pools of a

@@ -62,7 +62,7 @@ class PEAL_EXPORT stall {
   public:
     stall() {}
     std::string pool;                     // name of the pool
-    unsigned worker = 0;                  // max_size() stands for the spare worker
+    unsigned worker = 0;                  // size() stands for the spare worker
     std::chrono::nanoseconds length{0};   // until now
     std::string task;                     // its name; "" if it has none, or cannot be seen
     std::string spawned_at;               // "file:line"; "" if it is not known
@@ -78,7 +78,6 @@ class pool_options {
     explicit pool_options(unsigned worker_count = 0) : workers(worker_count) {}
 
     unsigned workers;                  // at most 1024. With one, and no spare worker, one thing runs at a time
-    unsigned max_workers = 0;          // pool::resize(): at most so many; 0: as many as there are at the beginning
     std::string name = "peal";         // thread names are "name/index", cut to 15 characters by the system
 
     // Where workers run. A worker that is pinned has its ring and its tasks in memory near its CPU. Programs that it starts, and threads that
@@ -114,7 +113,7 @@ class pool_options {
     // to its ring, take its completions and fire its timers. What is pinned to it (schedule_on) waits, and so do sleeps and limits that were set since it was resumed.
     // It takes a thread that sleeps while all is well, a descriptor per worker, and three for all. ring_mode::exclusive: its queue and timers only.
     std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(1);
-    // One more worker, which rests until all others are kept: then it serves. this_worker::index() gives max_size() there, and so do the callbacks, when it serves for the
+    // One more worker, which rests until all others are kept: then it serves. this_worker::index() gives size() there, and so do the callbacks, when it serves for the
     // first time. Default: there is one, unless there is one worker only. (It would run things beside what keeps that worker, and many count on it that a pool of one
     // runs one thing at a time.) It takes a thread, a ring and three descriptors.
     std::optional<bool> spare_worker;
@@ -271,7 +270,7 @@ class PEAL_EXPORT pool {
     [[nodiscard("schedule() does nothing until it is awaited")]] detail::schedule_operation schedule(priority urgency) noexcept {
         return detail::schedule_operation(*scheduler_, std::optional(urgency));
     }
-    /// The same, for one worker: no other will take it. Requires: index < max_size() (asserted). One that does not take part (resize()) stands for any.
+    /// The same, for one worker: no other will take it. Requires: index < size() (asserted).
     ///
     /// That holds for this one step, until the task awaits what is not ready. From then on it goes on where it is woken: after I/O and
     /// sleeping on this worker, or on another that steals it while this one is busy; after a channel, a mutex or another task on the worker
@@ -373,18 +372,9 @@ class PEAL_EXPORT pool {
     /// Errors: std::invalid_argument if the weight is not 1 to 10,000; std::length_error for more than 64 in one pool.
     share make_share(unsigned weight, std::size_t max_pending = 0);
 
-    /// Number of workers that take part.
+    /// Number of workers.
     unsigned size() const noexcept;
-    /// As many as resize() allows.
-    unsigned max_size() const noexcept;
-    /// From now on so many workers take part. Those that begin serve when it returns. Those that leave take nothing new (but what they are taking just now); what waits for them goes to the others at once, a task that
-    /// computes there goes on until it awaits something, and operations that were begun there end there: nobody notices, and what follows goes on with the others. A worker that
-    /// has left keeps its thread, asleep, and its ring.
-    ///
-    /// Errors: std::invalid_argument if it is not 1 to max_size(); std::system_error if there is no thread or ring for one more, or after shutdown(): then nothing has changed.
-    void resize(unsigned count);
-
-    /// The CPU that a worker is pinned to; none if the system decides. Requires: index < max_size() (asserted).
+    /// The CPU that a worker is pinned to; none if the system decides. Requires: index < size() (asserted).
     std::optional<int> cpu_of(unsigned index) const noexcept;
     /// By what worker `index` reaches the outside: "uring" or "epoll".
     const char* driver_of(unsigned index) const noexcept;
@@ -426,8 +416,8 @@ class PEAL_EXPORT pool {
 
 namespace this_worker {
 
-/// Index of the calling worker in its pool; none on any other thread. It is max_size() on the spare worker (pool_options::spare_worker), so a table with an entry
-/// for each worker has max_size() + 1. schedule_on() of that index leads to any worker.
+/// Index of the calling worker in its pool; none on any other thread. It is size() on the spare worker (pool_options::spare_worker), so a table with an entry for
+/// each worker has size() + 1. schedule_on() of that index leads to any worker.
 PEAL_EXPORT std::optional<unsigned> index() noexcept;
 
 }  // namespace this_worker
