@@ -165,7 +165,6 @@ void worker::tell_the_door() noexcept {
     if (scheduler_.admission().let_in(last_poll_, admission::pace::at_once)) offer();  // who was let in must not wait for what runs next
 }
 
-
 void worker::run_timed(detail::work_item& item) noexcept {
     const time_point began = driver_->now();
     run_found(item);

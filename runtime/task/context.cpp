@@ -118,10 +118,19 @@ std::coroutine_handle<> go_on_with(work_item& item) noexcept {
     return item.handle;
 }
 
-void spawned_context::take_over_from_spawner(const spawn_options& options) noexcept {
+peal::priority priority_when_spawned(const spawn_options& options) noexcept {
     const context* spawner = this_thread.current;
-    set_priority(options.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal));
-    peal::share group = options.says_share() || spawner == nullptr ? options.share() : spawner->share();
+    return options.priority().value_or(spawner != nullptr ? spawner->priority() : peal::priority::normal);
+}
+
+peal::share share_when_spawned(const spawn_options& options) noexcept {
+    const context* spawner = this_thread.current;
+    return options.says_share() || spawner == nullptr ? options.share() : spawner->share();
+}
+
+void spawned_context::take_over_from_spawner(const spawn_options& options) noexcept {
+    set_priority(priority_when_spawned(options));
+    peal::share group = share_when_spawned(options);
     // One of another pool may end before this task: then it is in none.
     if (!group || group.state()->pool != scheduler()) return;
     share_ = group;

@@ -230,7 +230,7 @@ class driver {
         change_few_score(is_known ? 1 : -1);
     }
 
-    /// Under the lock, as the next two.
+    /// Under the lock, as the next three.
     void count_enter() noexcept { enters_.add(); }
     void count_refused() noexcept { refused_.add(); }  // a receiver found all buffers lent
     void count_full() noexcept { full_.add(); }

@@ -341,9 +341,7 @@ void uring_driver::poll_under_lock(detail::work_list& ready, std::size_t room) n
     hand_over();
     take_messages(ready);
     feed(ready);
-    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
-        enter(false, std::nullopt);
-    }
+    if (ring_.unsubmitted() != 0 || ring_.kernel_has_more()) enter(false, std::nullopt);
     reap_completions(ready, room);
 }
 
@@ -359,9 +357,7 @@ void uring_driver::do_wait(detail::work_list& ready, time_point deadline) noexce
         timeout = std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(deadline - now()));
         if (timeout->count() == 0) sleep = false;
     }
-    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) {
-        enter(sleep, timeout);
-    }
+    if (sleep || ring_.unsubmitted() != 0 || ring_.kernel_has_more()) enter(sleep, timeout);
     reap_completions(ready, room());
 }
 

@@ -4,8 +4,6 @@
 // The door of a pool, as far as headers need it: who waits there for room, or until all that waited has had its turn (runtime/sched/admission.hpp).
 
 #include <coroutine>
-#include <optional>
-#include <utility>
 
 #include <peal/detail/awaitable.hpp>
 #include <peal/detail/leaf_operation.hpp>

@@ -56,7 +56,7 @@ class worker_metrics {
     std::uint64_t operations_elsewhere_total = 0;  // of these, by a blocking thread
     std::uint64_t enters_total = 0;         // system calls for its ring, or its epoll
     std::uint64_t full_total = 0;           // times the kernel had more completions than the ring's queue holds. None is lost
-    std::uint64_t buffers_lent = 0;         // now: hold what has come, for receive() and receive_each(), 4 KiB each
+    std::uint64_t buffers_lent = 0;         // now: hold what has come, for receive() and net::receiver, 4 KiB each
     std::uint64_t buffers_refused_total = 0;  // times a receiver found all of them lent, and waited
 };
 

@@ -184,20 +184,11 @@ class [[nodiscard]] settle_operation {
     task_awaiter<T>& awaited_;
 };
 
-/// The share of a task that is spawned with these options, as far as it is known before it is made.
-inline const share_state* share_said(const spawn_options& options) noexcept {
-    if (options.says_share() || this_thread.current == nullptr) return options.share().state();
-    return this_thread.current->share().state();
-}
-inline peal::priority priority_said(const spawn_options& options) noexcept {
-    return options.priority().value_or(this_thread.current != nullptr ? this_thread.current->priority() : peal::priority::normal);
-}
-
 /// A place for a task that asks and does not wait, until this goes.
 class asked_place final : public door_waiter {
   public:
     asked_place(rt::scheduler& pool, const spawn_options& options) noexcept
-        : door_waiter(nullptr, kind::task, wish::room, priority_said(options), share_said(options)), pool_(pool), is_in_(ask_to_come_in(pool, *this)) {}
+        : door_waiter(nullptr, kind::task, wish::room, priority_when_spawned(options), share_when_spawned(options).state()), pool_(pool), is_in_(ask_to_come_in(pool, *this)) {}
     ~asked_place() {
         if (has_place()) give_place_back(pool_, *this);
     }
@@ -212,7 +203,7 @@ class asked_place final : public door_waiter {
 template <class Function, class... Arguments>
 task<join_handle<spawned_value<Function, Arguments...>>> submit_call(rt::scheduler& target, spawn_options options, Function function,
                                                                      std::tuple<Arguments...> arguments) {
-    door_operation room(target, door_waiter::wish::room, priority_said(options), share_said(options), "submit");
+    door_operation room(target, door_waiter::wish::room, priority_when_spawned(options), share_when_spawned(options).state(), "submit");
     co_await room;
     co_return std::apply(
         [&](Arguments&... unpacked) {

@@ -238,6 +238,10 @@ class detail::fork_branch final : public context {
 
 namespace detail {
 
+/// What the options say, or else the task that calls has. A share may be one of another pool: then a task that is spawned is in none.
+PEAL_EXPORT peal::priority priority_when_spawned(const spawn_options& options) noexcept;
+PEAL_EXPORT peal::share share_when_spawned(const spawn_options& options) noexcept;
+
 /// When something was, in 48 bits of 32 ns: they come round after 104 days, so only lengths mean something. Or none.
 class time_mark {
   public:
